@@ -1,0 +1,71 @@
+"""Where things lie in a run's output folder: the files by which the stages hand on their work."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class OutDir:
+    """The folder given as ``--out``; its properties are paths, none of which needs to exist."""
+
+    root: Path
+
+    @property
+    def ledger(self) -> Path:
+        """Every attempt and score, SQLite: the truth that all tables are made from."""
+        return self.root / "ledger.sqlite"
+
+    @property
+    def manifest(self) -> Path:
+        """Everything that determines the results, JSON."""
+        return self.root / "manifest.json"
+
+    @property
+    def results(self) -> Path:
+        """The results table (`harness.results`)."""
+        return self.root / "results.csv"
+
+    @property
+    def ranking(self) -> Path:
+        """Final ranks: ``scheme,team,score,rank``."""
+        return self.root / "ranking.csv"
+
+    @property
+    def ranking_json(self) -> Path:
+        """The ranking with its settings, notes and stability, JSON."""
+        return self.root / "ranking.json"
+
+    @property
+    def ranks(self) -> Path:
+        """Ranks within tasks and metrics: ``scheme,task,metric,team,aggregate,rank``."""
+        return self.root / "ranks.csv"
+
+    @property
+    def wilcoxon(self) -> Path:
+        """Pairwise Wilcoxon signed-rank tests."""
+        return self.root / "wilcoxon.csv"
+
+    @property
+    def bootstrap(self) -> Path:
+        """``ranks`` (B, U, T), ``tau`` (B, U), ``units`` (U,), ``teams`` (T,)."""
+        return self.root / "bootstrap.npz"
+
+    @property
+    def report(self) -> Path:
+        """The report, one HTML file."""
+        return self.root / "report.html"
+
+    def prediction(self, team: str, case: str, repeat: int = 1) -> Path:
+        """An accepted prediction."""
+        name = f"{case}.npz" if repeat == 1 else f"{case}.{repeat}.npz"
+        return self.root / "predictions" / team / name
+
+    def log(self, team: str, case: str, repeat: int = 1) -> Path:
+        """What an attempt wrote to stdout and stderr: its head and tail."""
+        return self.root / "logs" / team / f"{case}.{repeat}.txt"
+
+    def running_times(self, team: str) -> Path:
+        """A team's runtimes in the official format: ``CaseName,RunningTime``."""
+        return self.root / team / f"{team}_running_time.csv"
