@@ -21,14 +21,17 @@ reference   ``gts``, and for 3D ``spacing``                         as the predi
 
 from __future__ import annotations
 
+import ast
+import errno
 import io
 import math
 import os
+import stat
 import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -36,7 +39,7 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from harness.errors import HarnessError, InputError, PredictionError
+from harness.errors import HarnessError, HarnessFault, InputError, PredictionError
 
 INPUTS_DIR = "/workspace/inputs"
 OUTPUTS_DIR = "/workspace/outputs"
@@ -48,14 +51,19 @@ SEGMENTATION_KEY = "segs"
 REFERENCE_KEY = "gts"
 CASE_KEYS = (IMAGE_KEY, BOXES_KEY, SPACING_KEY)
 
-#: Largest single read of the underlying file: bounds the zip directory, which `zipfile` reads at once.
-_MAX_READ = 8 << 20
-#: Piece size while inflating an array.
-_CHUNK = 1 << 20
+#: Piece size while inflating an array, and the largest single read of a file.  It so bounds the zip
+#: directory too, which `zipfile` reads at once: five thousand members, where an honest file has three.
+_CHUNK = 256 << 10
+#: What may follow an array's data inside its member, in bytes: padding that numpy would not look at.
+_MAX_PADDING = 1 << 20
 #: Longest array header accepted, in bytes; numpy writes 128 for these arrays.
-_MAX_HEADER = 10_000
+_MAX_HEADER = 4096
+#: More than the highest ratio that deflate reaches (1032), so that a claim is held against the file's bytes.
+_MAX_RATIO = 1040
 #: Largest array of a case or reference, in bytes (a CT volume of 1000 x 1024 x 1024 uint32).
 MAX_ARRAY_BYTES = 4 << 30
+#: Largest table of boxes, in bytes: 65,536 boxes of the widest kind.
+_MAX_BOXES_BYTES = 4 << 20
 
 Array = npt.NDArray[Any]
 
@@ -99,7 +107,7 @@ class _Fault(Exception):
 
 
 class _BoundedFile(io.RawIOBase):
-    """A file that refuses single reads larger than `_MAX_READ`.
+    """A file that refuses single reads larger than `_CHUNK`.
 
     `zipfile` reads the whole central directory in one call of the size that the file itself claims.
     """
@@ -109,14 +117,16 @@ class _BoundedFile(io.RawIOBase):
         self._raw = raw
 
     def read(self, size: int | None = -1, /) -> bytes:
-        if size is None or size < 0 or size > _MAX_READ:
-            size = _MAX_READ + 1
+        if size is None or size < 0 or size > _CHUNK:
+            size = _CHUNK + 1
         data = self._raw.read(size)
-        if len(data) > _MAX_READ:
+        if len(data) > _CHUNK:
             raise _Fault("its zip directory is too large")
         return data
 
     def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        if whence == os.SEEK_SET and offset < 0:
+            raise _Fault("its zip directory points outside the file")
         return self._raw.seek(offset, whence)
 
     def tell(self) -> int:
@@ -129,11 +139,42 @@ class _BoundedFile(io.RawIOBase):
         return True
 
 
+#: Errors of the host, not of the file: bad disk, no descriptors, no memory.
+_HOST_ERRORS = frozenset({errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+
+
+@contextmanager
+def _untrusted(path: Path) -> Iterator[None]:
+    """Turn whatever the file system, `zipfile`, `zlib` and numpy raise on forged bytes into `_Fault`.
+
+    Raises:
+        HarnessFault: where the host failed, so that nobody is charged for it.
+    """
+    try:
+        yield
+    except (_Fault, HarnessError):
+        raise
+    except MemoryError as error:
+        raise HarnessFault(f"{path}: too little free memory to read it. Free some and go on.") from error
+    except zipfile.BadZipFile as error:
+        raise _Fault(f"it is not a whole npz file ({str(error)[:120]})") from error
+    except (zlib.error, EOFError) as error:
+        raise _Fault(f"its compressed data is damaged ({str(error)[:120] or 'it ends early'})") from error
+    except OSError as error:
+        if error.errno in _HOST_ERRORS:
+            raise HarnessFault(f"{path}: the host cannot read it ({error.strerror}). Mend that and go on.") from error
+        raise _Fault(f"it cannot be read ({error.strerror or error})") from error
+    except Exception as error:
+        raise _Fault(f"it is damaged ({type(error).__name__}: {str(error)[:120]})") from error
+
+
 class NpzReader:
     """Arrays of one npz file, by key, each checked before it is inflated."""
 
-    def __init__(self, archive: zipfile.ZipFile) -> None:
+    def __init__(self, archive: zipfile.ZipFile, path: Path, file_bytes: int) -> None:
         self._archive = archive
+        self._path = path
+        self._file_bytes = file_bytes
         self._names = set(archive.namelist())
 
     @property
@@ -151,16 +192,30 @@ class NpzReader:
         if name not in self._names:
             have = ", ".join(repr(k[:40]) for k in self.keys[:8]) or "none"
             raise _Fault(f"key {key!r} is missing (keys: {have})")
-        info = self._archive.getinfo(name)
+        with _untrusted(self._path):
+            info = self._archive.getinfo(name)
+            self._check_sizes(key, info)
+            with self._archive.open(info) as stream:
+                header = _read_header(key, stream)
+                if header.nbytes > info.file_size:
+                    raise _Fault(
+                        f"array {key!r} claims {header.nbytes:.4g} bytes of data, the file holds {info.file_size}"
+                    )
+                yield header, stream
+
+    def _check_sizes(self, key: str, info: zipfile.ZipInfo) -> None:
+        """Hold a member's claims in the zip directory against what the file can hold."""
         if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise _Fault(f"array {key!r} uses zip compression method {info.compress_type}")
+            raise _Fault(f"array {key!r} uses zip compression method {info.compress_type}, not deflate or none")
         if info.flag_bits & 0x1:
             raise _Fault(f"array {key!r} is encrypted")
-        with self._archive.open(info) as stream:
-            header = _read_header(key, stream)
-            if header.nbytes > info.file_size:
-                raise _Fault(f"array {key!r} claims {header.nbytes} bytes of data, the file holds {info.file_size}")
-            yield header, stream
+        if info.header_offset + info.compress_size > self._file_bytes:
+            raise _Fault(f"array {key!r} is cut off: it ends beyond the file's {self._file_bytes} bytes")
+        if info.file_size > _MAX_RATIO * (info.compress_size + 1):
+            raise _Fault(f"array {key!r} claims {info.file_size} bytes from {info.compress_size} compressed ones")
+        # Deflate can be made of empty blocks: many bytes to read that inflate to nothing.
+        if info.compress_size > 2 * info.file_size + _MAX_PADDING:
+            raise _Fault(f"array {key!r} takes {info.compress_size} compressed bytes for {info.file_size}")
 
     def header(self, key: str) -> ArrayHeader:
         """Shape and dtype of one array, without its data."""
@@ -168,25 +223,25 @@ class NpzReader:
             return header
 
     def read(self, key: str, max_bytes: int = MAX_ARRAY_BYTES) -> Array:
-        """One array, in native byte order; at most `max_bytes` of memory besides a 1 MiB buffer."""
+        """One array, in native byte order; at most `max_bytes` of memory besides small buffers."""
         with self._member(key) as (header, stream):
-            if header.nbytes > max_bytes:
-                raise _Fault(f"array {key!r} has {header.nbytes} bytes, more than {max_bytes}")
+            _check_limit(key, header, max_bytes)
             flat = np.empty(math.prod(header.shape), dtype=header.dtype)
             if flat.nbytes:
                 _fill(key, stream, flat.view(np.uint8).data)
             _finish(key, stream)
-        order: Any = "F" if header.fortran_order else "C"
-        array = flat.reshape(header.shape, order=order)
-        if not array.dtype.isnative:
-            array = array.astype(array.dtype.newbyteorder("="))
-        return array
+            if header.dtype.kind == "b":
+                # Any byte but 0 counts as true; as 1 it does so in every view of the array.
+                np.minimum(flat.view(np.uint8), 1, out=flat.view(np.uint8))
+            if not header.dtype.isnative:
+                flat = flat.byteswap(inplace=True).view(header.dtype.newbyteorder("="))
+            order: Any = "F" if header.fortran_order else "C"
+            return flat.reshape(header.shape, order=order)
 
     def verify(self, key: str, max_bytes: int = MAX_ARRAY_BYTES) -> ArrayHeader:
         """Inflate one array and check its length and checksum without keeping it."""
         with self._member(key) as (header, stream):
-            if header.nbytes > max_bytes:
-                raise _Fault(f"array {key!r} has {header.nbytes} bytes, more than {max_bytes}")
+            _check_limit(key, header, max_bytes)
             left = header.nbytes
             while left:
                 piece = stream.read(min(left, _CHUNK))
@@ -194,21 +249,37 @@ class NpzReader:
                     raise _Fault(f"array {key!r} ends {left} bytes early")
                 left -= len(piece)
             _finish(key, stream)
-        return header
+            return header
+
+
+def _check_limit(key: str, header: ArrayHeader, max_bytes: int) -> None:
+    if header.nbytes > max_bytes:
+        raise _Fault(f"array {key!r} has {header.nbytes} bytes, more than {max_bytes}")
 
 
 def _read_header(key: str, stream: IO[bytes]) -> ArrayHeader:
-    """Parse an npy header (versions 1.0 and 2.0, as numpy writes for plain arrays)."""
+    """Parse an npy header, versions 1.0 to 3.0."""
     version = np.lib.format.read_magic(stream)
-    readers = {
-        (1, 0): np.lib.format.read_array_header_1_0,
-        (2, 0): np.lib.format.read_array_header_2_0,
-    }
-    if version not in readers:
+    if version not in ((1, 0), (2, 0), (3, 0)):
         raise _Fault(f"array {key!r} has npy format version {version}")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # headers written by Python 2 are read, and are not news
-        shape, fortran_order, dtype = readers[version](stream, max_header_size=_MAX_HEADER)
+    # numpy reads a header of the length it claims, up to 4 GiB, before it looks at that length.
+    prefix = stream.read(2 if version == (1, 0) else 4)
+    length = int.from_bytes(prefix, "little")
+    if length > _MAX_HEADER:
+        raise _Fault(f"array {key!r} has a header of {length} bytes, more than {_MAX_HEADER}")
+    text = stream.read(length)
+    # Names of fields are all that may lie outside ASCII, and all that version 3.0 is for.
+    if not text.isascii():
+        raise _Fault(f"array {key!r} has a header that is not plain text")
+    parse = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # headers written by Python 2 are read, and are not news
+            if version == (3, 0):
+                ast.literal_eval(text.decode())  # in this version numpy does not repair such headers
+            shape, fortran_order, dtype = parse(io.BytesIO(prefix + text), max_header_size=_MAX_HEADER)
+    except (MemoryError, RecursionError) as error:  # the parser's answer to deep nesting, not the host's
+        raise _Fault(f"array {key!r} has a header nested too deeply") from error
     if dtype.hasobject:
         raise _Fault(f"array {key!r} holds pickled objects")
     if dtype.fields is not None or dtype.subdtype is not None or dtype.kind not in "biufc":
@@ -231,29 +302,37 @@ def _fill(key: str, stream: IO[bytes], target: memoryview) -> None:
 def _finish(key: str, stream: IO[bytes]) -> None:
     """Read past the last data byte, so that `zipfile` compares the checksum.
 
-    An honest member ends there; padding that its writer left is skipped only up to one buffer, since
-    numpy ignores it too.
+    An honest member ends there; padding that its writer left is skipped up to a limit, since numpy
+    ignores it too.
     """
-    if stream.read(_CHUNK) and stream.read(1):
-        raise _Fault(f"array {key!r} is followed by more than {_CHUNK} bytes that belong to nothing")
+    padding = 0
+    while piece := stream.read(_CHUNK):
+        padding += len(piece)
+        if padding > _MAX_PADDING:
+            raise _Fault(f"array {key!r} is followed by more than {_MAX_PADDING} bytes that belong to nothing")
+
+
+def _open_regular(path: Path) -> IO[bytes]:
+    """Open a regular file, or raise `_Fault`: opening a FIFO the usual way waits for ever."""
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise _Fault("it is not a regular file")
+    return os.fdopen(descriptor, "rb")
 
 
 @contextmanager
 def _open_npz(path: Path) -> Iterator[NpzReader]:
     """Open an npz file for checked reading.  Raises `_Fault` for whatever is wrong with its bytes."""
-    try:
-        with open(path, "rb") as raw, zipfile.ZipFile(_BoundedFile(raw)) as archive:
-            yield NpzReader(archive)
-    except (_Fault, HarnessError):
-        raise
-    except zipfile.BadZipFile as error:
-        raise _Fault(f"it is not a whole npz file ({error})") from error
-    except (zlib.error, EOFError) as error:
-        raise _Fault(f"its compressed data is damaged ({error})") from error
-    except OSError as error:
-        raise _Fault(f"it cannot be read ({error.strerror or error})") from error
-    except Exception as error:  # zipfile and numpy's header parser raise many kinds on forged bytes
-        raise _Fault(f"it is damaged ({type(error).__name__}: {str(error)[:120]})") from error
+    with ExitStack() as stack:
+        with _untrusted(path):
+            raw = stack.enter_context(_open_regular(path))
+            # A zip file may have anything in front of it; numpy goes by the first bytes.
+            if not raw.read(4).startswith((b"PK\x03\x04", b"PK\x05\x06")):
+                raise _Fault("it is not an npz file: it does not begin as a zip file does")
+            archive = stack.enter_context(zipfile.ZipFile(_BoundedFile(raw)))
+            reader = NpzReader(archive, path, os.fstat(raw.fileno()).st_size)
+        yield reader
 
 
 @contextmanager
@@ -317,8 +396,9 @@ def check_case(path: str | Path) -> CaseFacts:
         InputError: for a damaged file, a missing key, a wrong dtype or shape, a box outside the image.
     """
     with open_npz(path, _CASE_REMEDY) as npz:
-        header = npz.verify(IMAGE_KEY)
+        header = npz.header(IMAGE_KEY)
         warned = _check_case_arrays(case_name(path), npz, header)
+        npz.verify(IMAGE_KEY)
         extra = tuple(k for k in npz.keys if k not in CASE_KEYS)
         boxes = npz.header(BOXES_KEY).shape[0]
     return CaseFacts(header.shape, boxes, extra, warned)
@@ -348,11 +428,11 @@ def _check_case_arrays(case: str, npz: NpzReader, image: ArrayHeader) -> tuple[s
         raise _Fault(f"imgs has dtype {image.dtype}, not uint8")
     if len(image.shape) != 3 or 0 in image.shape or (not volume and image.shape[2] != 3):
         wanted = "(D, H, W)" if volume else "(H, W, 3)"
-        raise _Fault(f"imgs has shape {image.shape}, not {wanted}")
+        raise _Fault(f"imgs has shape {str(image.shape)[:80]}, not {wanted}")
     if volume:
         check_spacing(npz)
     size = image.shape[::-1] if volume else (image.shape[1], image.shape[0])
-    return _check_boxes(npz.read(BOXES_KEY, max_bytes=64 << 20), size)
+    return _check_boxes(npz.read(BOXES_KEY, _MAX_BOXES_BYTES), size)
 
 
 def check_spacing(npz: NpzReader) -> Array:
@@ -500,8 +580,10 @@ def write_prediction(path: str | Path, segs: Array) -> None:
     """Write a prediction in the smallest unsigned dtype that holds its labels, quickly.
 
     Raises:
-        ValueError: for negative labels.
+        ValueError: for labels that are negative or not whole numbers.
     """
+    if segs.dtype.kind == "f" and not (np.isfinite(segs).all() and (segs == np.trunc(segs)).all()):
+        raise ValueError("labels are numbers of boxes, so whole numbers")
     if segs.size and int(segs.min()) < 0:
         raise ValueError("labels are numbers of boxes, none below 0")
     dtype = np.min_scalar_type(int(segs.max()) if segs.size else 0)

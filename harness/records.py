@@ -70,8 +70,8 @@ class Case:
         name: file name without ``.npz``.
         task: what it is ranked in (the modality).
         path: the organizer's file.
-        digest: SHA-256 of the file as a submission sees it.
-        bytes: size of that file.
+        digest: SHA-256 of that file.
+        bytes: its size.
         image_shape: (H, W, 3) or (D, H, W).
         boxes: number of box prompts.
         hidden_keys: keys of the organizer's file that a submission does not see.
@@ -115,7 +115,8 @@ class Phases:
     Attributes:
         create_s: the engine's create call.
         start_s: the engine's start call (namespaces, cgroups, first exec).
-        run_s: from the start call's return to the container's end: the time inside the container.
+        run_s: from the start call's return to the end of the container's init: the time inside the container
+            (by the engine's own clock where the init ended before it could be watched).
         exit_detection_s: from the end of the container's init to the engine's word of it.
         remove_s: the engine's remove call.
         wall_s: from before create to after removal.

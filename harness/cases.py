@@ -1,0 +1,147 @@
+"""Finding and checking the cases of a folder."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+from harness import contract
+from harness.errors import InputError, UsageError
+from harness.protocol import Protocol as Challenge
+from harness.records import Case
+
+
+class FileFacts(Protocol):
+    """Remembers what was found out about unchanged files (the ledger does)."""
+
+    def file_facts(self, path: Path, use: str) -> dict[str, Any] | None:
+        """Facts kept for an unchanged file."""
+
+    def keep_file_facts(self, path: Path, use: str, facts: dict[str, Any]) -> None:
+        """Keep facts of a file."""
+
+
+def case_files(folder: str | Path) -> list[Path]:
+    """The case files of a folder, by name.  A folder that has them in ``imgs/`` may be named itself.
+
+    Raises:
+        UsageError: no such folder, or no ``.npz`` in it.
+    """
+    return _npz_files(Path(folder), "imgs", "cases")
+
+
+def reference_files(folder: str | Path) -> dict[str, Path]:
+    """The references of a folder by case name.  A folder that has them in ``gts/`` may be named itself.
+
+    Raises:
+        UsageError: no such folder, or no ``.npz`` in it.
+    """
+    return {contract.case_name(path): path for path in _npz_files(Path(folder), "gts", "references")}
+
+
+def _npz_files(folder: Path, inner: str, what: str) -> list[Path]:
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: no such folder of {what}. Give the folder that holds the .npz files.")
+    for place in (folder, folder / inner):
+        if place.is_dir() and (found := sorted(p for p in place.iterdir() if p.suffix == ".npz" and p.is_file())):
+            return found
+    raise UsageError(f"{folder}: holds no .npz file. Give the folder that holds the {what}.")
+
+
+def load_cases(
+    folder: str | Path,
+    protocol: Challenge,
+    memory: FileFacts | None = None,
+    tell: Callable[[str], None] = lambda _: None,
+) -> list[Case]:
+    """All cases of a folder, each checked wholly (an unchanged file is not read again if `memory` knows it).
+
+    Args:
+        folder: where the ``.npz`` files lie.
+        protocol: names the tasks.
+        memory: remembers checked files.
+        tell: gets each warning.
+
+    Raises:
+        UsageError: no cases there.
+        InputError: the first broken case, and how many more there are.
+    """
+    cases, broken = [], []
+    for path in case_files(folder):
+        facts = memory.file_facts(path, "case") if memory else None
+        if facts is None:
+            try:
+                facts = _facts(path)
+            except InputError as error:
+                broken.append(error)
+                continue
+            if memory:
+                memory.keep_file_facts(path, "case", facts)
+        name = contract.case_name(path)
+        for warning in facts["warnings"]:
+            tell(f"{name}: {warning}")
+        cases.append(
+            Case(
+                name=name,
+                task=protocol.task_of(name),
+                path=path.resolve(),
+                digest=facts["digest"],
+                bytes=facts["bytes"],
+                image_shape=tuple(facts["image_shape"]),
+                boxes=facts["boxes"],
+                hidden_keys=tuple(facts["hidden_keys"]),
+            )
+        )
+    if broken:
+        for other in broken[1:]:
+            tell(str(other))
+        first = broken[0]
+        more = f" {len(broken) - 1} more broken cases are listed above." if len(broken) > 1 else ""
+        raise InputError(first.path, first.fault, first.remedy + more)
+    hidden = sorted({key for case in cases for key in case.hidden_keys})
+    if hidden:
+        tell(f"keys that submissions are not shown are left out of the cases: {', '.join(hidden)}")
+    return cases
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    found = contract.check_case(path)
+    return {
+        "digest": file_digest(path),
+        "bytes": path.stat().st_size,
+        "image_shape": list(found.image_shape),
+        "boxes": found.boxes,
+        "hidden_keys": list(found.extra_keys),
+        "warnings": list(found.warnings),
+    }
+
+
+def visible_file(case: Case, folder: Path) -> Path:
+    """The file that a submission gets: the organizer's own, or a copy in `folder` without its hidden keys."""
+    if not case.hidden_keys:
+        return case.path
+    copy = folder / f"{case.name}.npz"
+    if not copy.exists():
+        arrays = contract.read_case(case.path)
+        keep = {contract.IMAGE_KEY: arrays.imgs, contract.BOXES_KEY: arrays.boxes}
+        if arrays.spacing is not None:
+            keep[contract.SPACING_KEY] = arrays.spacing
+        contract.write_npz(copy, keep, level=1)
+    return copy
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def remember_digest(path: Path, memory: FileFacts) -> str:
+    """SHA-256 of a file's bytes, taken from `memory` while its size and modification time stay."""
+    facts = memory.file_facts(path, "digest")
+    if facts is None:
+        facts = {"digest": file_digest(path)}
+        memory.keep_file_facts(path, "digest", facts)
+    return str(facts["digest"])

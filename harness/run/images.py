@@ -1,0 +1,239 @@
+"""Turning what a user named into an image that containers can be started from."""
+
+from __future__ import annotations
+
+import json
+import logging
+import platform
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import docker
+import requests
+from docker.errors import APIError, DockerException, ImageNotFound
+
+from harness.errors import EngineError, SubmissionError
+from harness.records import Submission
+from harness.submissions import SubmissionSpec, image_identity
+
+log = logging.getLogger(__name__)
+
+#: Base image of the project's Dockerfiles, and what `make setup` makes where no registry is reachable.
+OFFICIAL_BASE = "python:3.11-slim-bookworm"
+OWN_BASE = "cvpr24-base:bookworm"
+#: Repository under which the harness tags what it builds and loads.
+_REPOSITORY = "cvpr24-harness"
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+_MAX_JSON = 16 << 20
+
+
+@dataclass(frozen=True)
+class LoadedImage:
+    """A submission's image, and whether the harness brought it here.
+
+    Attributes:
+        submission: the submission.
+        tag: the harness's own tag, if the harness loaded the image; it removes it after the run.
+    """
+
+    submission: Submission
+    tag: str | None = None
+
+
+def resolve(client: docker.APIClient, spec: SubmissionSpec) -> LoadedImage:
+    """Build, load or look up a submission's image.
+
+    Raises:
+        SubmissionError: it cannot be built or loaded, is no image, or is for another processor.
+        EngineError: the engine failed.
+    """
+    try:
+        if spec.kind == "folder":
+            return LoadedImage(_describe(client, spec, _build(client, spec)))
+        if spec.kind == "tarball":
+            return _load(client, spec)
+        return LoadedImage(_describe(client, spec, spec.source))
+    except ImageNotFound as error:
+        raise SubmissionError(
+            f"{spec.source}: no such image here, and none is pulled (a stranger's could answer to that name). "
+            f"Build or load it first, or give its tarball: docker load -i {spec.team}.tar.gz"
+        ) from error
+    except (DockerException, requests.RequestException) as error:
+        raise EngineError(f"the engine failed on submission {spec.source} ({error})") from error
+
+
+def _describe(client: docker.APIClient, spec: SubmissionSpec, reference: str) -> Submission:
+    facts = client.inspect_image(reference)
+    here = _ARCHITECTURES.get(platform.machine(), platform.machine())
+    _check_platform(spec, facts["Os"], facts["Architecture"], here)
+    config = facts.get("Config") or {}
+    return Submission(
+        team=spec.team,
+        source=spec.source,
+        image_id=facts["Id"],
+        identity=image_identity(config, facts["Architecture"], facts["Os"], facts["RootFS"].get("Layers") or []),
+        bytes=int(facts["Size"]),
+        labels=config.get("Labels") or {},
+    )
+
+
+def _check_platform(spec: SubmissionSpec, system: str, architecture: str, here: str) -> None:
+    if (system, architecture) != ("linux", here):
+        raise SubmissionError(
+            f"{spec.source}: an image for {system}/{architecture}, this host runs linux/{here}. "
+            f"Build it with: docker build --platform linux/{here} ."
+        )
+
+
+# --------------------------------------------------------------------------- folders
+
+
+def build_context(folder: Path) -> tuple[Path, str]:
+    """Where a submission's folder is built from: its context and its Dockerfile within that.
+
+    A folder ``docker/NAME`` of this project is built from the project's root, any other from itself.
+    """
+    folder = folder.resolve()
+    root = folder.parent.parent
+    if folder.parent.name == "docker" and (root / "harness" / "contract.py").is_file():
+        return root, f"docker/{folder.name}/Dockerfile"
+    return folder, "Dockerfile"
+
+
+def build_arguments(client: docker.APIClient, dockerfile: Path) -> dict[str, str]:
+    """Build arguments for a Dockerfile that takes its base image as BASE, where the official one is not to be had."""
+    declares_base = any(line.strip().startswith("ARG BASE") for line in dockerfile.read_text().splitlines())
+    if not declares_base or _exists(client, OFFICIAL_BASE) or not _exists(client, OWN_BASE):
+        return {}
+    return {"BASE": OWN_BASE, "PIP_NO_INDEX": "1"}
+
+
+def _exists(client: docker.APIClient, reference: str) -> bool:
+    try:
+        client.inspect_image(reference)
+    except ImageNotFound:
+        return False
+    return True
+
+
+def _build(client: docker.APIClient, spec: SubmissionSpec) -> str:
+    """Build a folder; returns the new image's id."""
+    context, dockerfile = build_context(Path(spec.source))
+    tag = f"{_REPOSITORY}/{spec.team}:latest"
+    log.info("building %s from %s", tag, context / dockerfile)
+    said: list[str] = []
+    for event in client.build(
+        path=str(context),
+        dockerfile=dockerfile,
+        tag=tag,
+        buildargs=build_arguments(client, context / dockerfile),
+        rm=True,
+        forcerm=True,
+        decode=True,
+    ):
+        said.append(str(event.get("stream", "")))
+        if "error" in event:
+            tail = "".join(said)[-2000:].strip()
+            raise SubmissionError(f"{spec.source}: docker build failed: {event['error']}\n{tail}")
+    return str(client.inspect_image(tag)["Id"])
+
+
+# --------------------------------------------------------------------------- tarballs
+
+
+@dataclass(frozen=True)
+class _TarballFacts:
+    tags: tuple[str, ...]
+    config: dict[str, Any]
+
+
+def read_tarball(path: Path) -> _TarballFacts:
+    """What a ``docker save`` tarball holds, read without loading it.
+
+    Raises:
+        SubmissionError: it is no such tarball, or holds other than one image.
+    """
+    remedy = "Make it with: docker save IMAGE | gzip > TEAM.tar.gz"
+    try:
+        with tarfile.open(path, "r:*") as tar:
+            manifest = _json_member(tar, "manifest.json")
+            if not isinstance(manifest, list) or len(manifest) != 1:
+                count = len(manifest) if isinstance(manifest, list) else 0
+                raise SubmissionError(f"{path}: holds {count} images, not one. {remedy}")
+            config = _json_member(tar, manifest[0]["Config"])
+            return _TarballFacts(tuple(manifest[0].get("RepoTags") or ()), config)
+    except (tarfile.TarError, OSError, EOFError, KeyError, TypeError, ValueError) as error:
+        raise SubmissionError(f"{path}: not a docker save tarball ({error}). {remedy}") from error
+
+
+def _json_member(tar: tarfile.TarFile, name: str) -> Any:
+    member = tar.getmember(name)
+    if not member.isfile() or member.size > _MAX_JSON:
+        raise ValueError(f"{name} is not a plain file of sensible size")
+    stream: IO[bytes] | None = tar.extractfile(member)
+    if stream is None:
+        raise ValueError(f"{name} cannot be read")
+    return json.loads(stream.read())
+
+
+def _load(client: docker.APIClient, spec: SubmissionSpec) -> LoadedImage:
+    path = Path(spec.source)
+    facts = read_tarball(path)
+    config = facts.config
+    here = _ARCHITECTURES.get(platform.machine(), platform.machine())
+    _check_platform(spec, config.get("os", ""), config.get("architecture", ""), here)
+    layers = (config.get("rootfs") or {}).get("diff_ids") or []
+    identity = image_identity(config.get("config") or {}, config["architecture"], config["os"], layers)
+    own_tag = f"{_REPOSITORY}/loaded-{spec.team}:{identity[:12]}"
+    if _exists(client, own_tag) and _describe(client, spec, own_tag).identity == identity:
+        return LoadedImage(_describe(client, spec, own_tag), own_tag)
+
+    before = {tag: _id_of(client, tag) for tag in facts.tags}
+    log.info("loading %s", path)
+    loaded: str | None = None
+    with open(path, "rb") as file:
+        events: Iterator[dict[str, Any]] = client.load_image(file)
+        for event in events:
+            if "error" in event or "errorDetail" in event:
+                raise SubmissionError(f"{path}: docker load failed: {event.get('error', event)}")
+            for marker in ("Loaded image ID: ", "Loaded image: "):
+                if marker in event.get("stream", ""):
+                    loaded = event["stream"].split(marker)[1].strip()
+    if loaded is None:
+        raise SubmissionError(f"{path}: docker load did not say which image it loaded")
+    image_id = str(client.inspect_image(loaded)["Id"])
+    _tag(client, image_id, own_tag)
+    for tag, old in before.items():  # tags that the load moved are put back
+        if old is None and _id_of(client, tag) == image_id:
+            client.remove_image(tag, noprune=True)
+        elif old is not None and old != image_id:
+            _tag(client, old, tag)
+    submission = _describe(client, spec, own_tag)
+    if submission.identity != identity:
+        raise SubmissionError(f"{path}: what the engine loaded is not what the tarball's manifest declares")
+    return LoadedImage(submission, own_tag)
+
+
+def _tag(client: docker.APIClient, image_id: str, tag: str) -> None:
+    repository, _, name = tag.rpartition(":")
+    client.tag(image_id, repository, tag=name)
+
+
+def _id_of(client: docker.APIClient, reference: str) -> str | None:
+    try:
+        return str(client.inspect_image(reference)["Id"])
+    except ImageNotFound:
+        return None
+
+
+def remove_loaded(client: docker.APIClient, images: list[LoadedImage]) -> None:
+    """Remove the images that the harness itself loaded; those in use by others keep their other tags."""
+    for image in images:
+        if image.tag is not None:
+            try:
+                client.remove_image(image.tag)
+            except APIError as error:
+                log.warning("image %s stays: %s", image.tag, error.explanation)
