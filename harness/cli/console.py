@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from functools import cache
 
 from rich.console import Console
@@ -9,8 +10,8 @@ from rich.console import Console
 
 @cache
 def output_console() -> Console:
-    """For results."""
-    return Console()
+    """For results; tables are given room where the output goes to a file."""
+    return Console(width=None if sys.stdout.isatty() else 120)
 
 
 @cache

@@ -346,19 +346,19 @@ def open_docker_engine(limits: Limits, largest_input: int, root: Path | None = N
             try:
                 yield DockerEngine(space)
             finally:
-                _remove_containers(client, lambda label: label != space.label and scratch.is_alive(root, label))
+                remove_containers(client, lambda label: label != space.label and scratch.is_alive(root, label))
                 cgroups.reap_groups(lambda label: label != space.label and scratch.is_alive(root, label))
 
 
 def reap(client: docker.APIClient, root: Path) -> None:
     """Remove containers, mounts, folders and control groups of runs that died."""
-    _remove_containers(client, lambda label: scratch.is_alive(root, label))
+    remove_containers(client, lambda label: scratch.is_alive(root, label))
     scratch.reap_folders(root)
     if os.getuid() == 0:
         cgroups.reap_groups(lambda label: scratch.is_alive(root, label))
 
 
-def _remove_containers(client: docker.APIClient, is_alive: Callable[[str], bool]) -> None:
+def remove_containers(client: docker.APIClient, is_alive: Callable[[str], bool]) -> None:
     try:
         for found in client.containers(all=True, filters={"label": LABEL}):
             if not is_alive(found["Labels"][LABEL]):

@@ -1,0 +1,43 @@
+# `make demo` and `make test` do all of their own set-up; nothing else is needed first.
+
+PYTHON ?= python3
+BIN := .venv/bin
+DEMO := outputs/demo
+
+.PHONY: help setup setup-python setup-engine demo test lint test-fast bench clean
+
+help:
+	@echo "make demo    set up, run the demo submissions on the sample cases, score, rank, report"
+	@echo "make test    set up, then lint, types and all tests (the Docker ones too)"
+	@echo "make setup   set up only: .venv, a container engine, a base image"
+	@echo "make bench   measure the harness's own overhead"
+
+setup: setup-python setup-engine
+
+setup-python:
+	@PYTHON=$(PYTHON) scripts/setup-venv
+
+setup-engine: setup-python
+	@scripts/setup-docker
+	@$(BIN)/python scripts/setup-images
+
+demo: setup
+	@$(BIN)/python evaluate.py docker/boxfill docker/ellipse docker/threshold \
+	  --cases inputs/imgs --gts inputs/gts --out $(DEMO)
+
+test: setup lint
+	$(BIN)/python -m pytest
+
+lint: setup-python
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+test-fast: setup-python lint
+	$(BIN)/python -m pytest -m "not docker and not slow"
+
+bench: setup
+	$(BIN)/python benchmarks/overhead.py
+
+clean:
+	rm -rf .venv $(DEMO) .mypy_cache .ruff_cache .pytest_cache .hypothesis

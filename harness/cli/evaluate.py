@@ -1,0 +1,129 @@
+"""`harness evaluate` and `evaluate.py`: run, score, rank and report in one command."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from harness.cases import load_cases
+from harness.chain import Summary, collect, find_references, score_attempts
+from harness.cli.console import error_console, output_console
+from harness.cli.options import add_run_options, count, out_folder, ranked_runtime, run_settings
+from harness.cli.progress import bar
+from harness.cli.rank import print_ranking
+from harness.cli.run import resume_advice, run
+from harness.cli.show import show_outcomes
+from harness.errors import UsageError
+from harness.layout import OutDir
+from harness.ledger import Ledger, open_ledger
+from harness.rank.analysis import Ranking, Settings, analyse
+from harness.rank.table import NotRankableError
+from harness.rank.write import write_ranking
+from harness.run.runner import RunSettings
+from harness.score.batch import default_workers
+
+SUMMARY = "Run submissions on cases, score their predictions, rank the teams and write a report."
+EPILOG = """\
+A SUBMISSION is a docker save tarball, an image tag, or a folder with a Dockerfile; TEAM= names its team.
+Stopped at any moment, the same command goes on where it was. Another submission is added to an existing
+--out by naming it: only what is missing runs, and all teams there are ranked together.
+
+examples:
+  # an organizer: all tarballs of a folder
+  python evaluate.py submissions/*.tar.gz --cases cases/imgs --gts cases/gts --out outputs/final
+  # add a late one
+  python evaluate.py late.tar.gz --cases cases/imgs --gts cases/gts --out outputs/final
+  # a participant: one image against the project's own floor
+  python evaluate.py mine=myimage docker/boxfill docker/ellipse --cases inputs/imgs --gts inputs/gts --out outputs/mine
+  # score and rank again what was run, without containers
+  python evaluate.py --score-only --cases cases/imgs --gts cases/gts --out outputs/final
+
+exit codes: 0 every attempt ok, 1 some submission failed somewhere, 2 bad usage or input (a broken reference
+too), 3 harness fault, 130 interrupted."""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument("submissions", nargs="*", metavar="SUBMISSION", help="[TEAM=]tarball, image tag or folder")
+    parser.add_argument("--cases", required=True, metavar="DIR", help="folder of case .npz files")
+    parser.add_argument("--gts", required=True, metavar="DIR", help="folder of references, named as the cases")
+    parser.add_argument("--out", required=True, metavar="DIR", help="output folder; an existing run is added to")
+    parser.add_argument("--score-only", action="store_true", help="run nothing: score again what was run")
+    parser.add_argument("--no-rank", action="store_true", help="stop after the results table")
+    parser.add_argument("--no-report", action="store_true", help="stop after the ranking")
+    parser.add_argument("--workers", type=count, metavar="N", help="scoring processes (default: one a CPU)")
+    parser.add_argument("--bootstrap", type=int, metavar="N", help="bootstrap samples (default: 1000)")
+    add_run_options(parser)
+
+
+def execute(args: argparse.Namespace) -> int:
+    """Do it; the exit code."""
+    if args.score_only and args.submissions:
+        raise UsageError("--score-only runs nothing: leave the submissions out.")
+    if not args.score_only and not args.submissions:
+        raise UsageError("name at least one submission (or --score-only, to score again what was run).")
+    settings = run_settings(args)
+    out = OutDir(out_folder(args.out))
+    summary = run_and_score(args, out, settings)
+    ranking = None if args.no_rank else _rank(args, out, settings)
+    show_outcomes(output_console(), out)
+    if ranking is not None:
+        print_ranking(ranking)
+    if not args.no_report:
+        _report(args, out)
+    return summary.exit_code()
+
+
+def run_and_score(args: argparse.Namespace, out: OutDir, settings: RunSettings) -> Summary:
+    """The chain up to the results table with scores."""
+    gts = Path(args.gts)
+    with resume_advice(out), open_ledger(out.ledger) as ledger:
+        find_references(gts, load_cases(args.cases, settings.protocol, ledger))
+        if not args.score_only:
+            run(args, out, ledger, settings)
+        summary = _score(args, out, ledger, settings, gts)
+    for case, reason in summary.bad_references.items():
+        error_console().print(f"broken reference of {case}: {reason}", style="bold red", markup=False, highlight=False)
+    return summary
+
+
+def _score(args: argparse.Namespace, out: OutDir, ledger: Ledger, settings: RunSettings, gts: Path) -> Summary:
+    digest = ledger.meta("settings") if args.score_only else settings.digest()
+    attempts = ledger.attempts(digest)
+    if not attempts:
+        raise UsageError(f"{out.ledger}: nothing has been run there yet. Run submissions first.")
+    with bar(error_console(), "score") as shown:
+        scores, bad = score_attempts(
+            out,
+            ledger,
+            settings.protocol,
+            attempts,
+            gts,
+            args.workers or default_workers(),
+            lambda done, total: shown.advance(done, total, ""),
+        )
+    runtime = ranked_runtime(args, settings.protocol)
+    return collect(out, settings.protocol, attempts, scores, bad, runtime, settings.limits.time_limit_s)
+
+
+def _rank(args: argparse.Namespace, out: OutDir, settings: RunSettings) -> Ranking | None:
+    """Rank; None (with a sentence) where there is nothing to rank: one team, or one case."""
+    try:
+        rank_settings = Settings(
+            protocol=settings.protocol, bootstrap=args.bootstrap, seed=args.seed, allow_incomplete=True
+        )
+        ranking = analyse([out.root], rank_settings)
+    except NotRankableError as error:
+        for stale in (out.ranking, out.ranking_json, out.ranks, out.wilcoxon, out.bootstrap):
+            stale.unlink(missing_ok=True)
+        error_console().print(f"no ranking: {error}", style="yellow", markup=False, highlight=False)
+        return None
+    write_ranking(ranking, out)
+    return ranking
+
+
+def _report(args: argparse.Namespace, out: OutDir) -> None:
+    from harness.report import write_report  # drawing libraries load only when a report is made
+
+    page = write_report(out.root, Path(args.cases), Path(args.gts))
+    output_console().print(f"report: {page}", highlight=False, markup=False)

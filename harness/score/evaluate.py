@@ -1,0 +1,180 @@
+"""Scores of a prediction, as the official evaluator computes them (docs/scoring.md)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from harness import contract
+from harness.contract import Labels
+from harness.errors import HarnessFault, InputError, PredictionError
+from harness.protocol import Scoring
+from harness.records import Outcome, Score
+from harness.score.classes import ClassPairs, class_pairs, highest_label, must_leave_gaps
+from harness.score.dsc import dice, overlap
+from harness.score.nsd import class_nsd, transformed_nsd
+from harness.score.surface import Spacing
+
+#: Part of every score's key: raised whenever a score could change for the same files.
+SCORER_VERSION = "1"
+
+#: From so many digits on a double is not rounded: they tell any two apart.
+FULL_DIGITS = 17
+
+#: How near a rounding boundary a value, in units of the last digit kept, has its sum made in the official
+#: order.  Orders of summation differ by less than 1e-10 of that unit at four digits.
+_TIE = 1e-7
+
+
+@dataclass(frozen=True)
+class ClassScores:
+    """Scores of a case's classes, one entry each, and their means.
+
+    Attributes:
+        labels: (C,) int64, 1..the reference's highest label; none where that leaves gaps for certain.
+        dsc: (C,) float64; NaN where a class is empty in both.
+        nsd: (C,) float64; all NaN where the gate was closed.
+        mean_dsc: NaN where a class is empty in both or there is no class.
+        mean_nsd: 0.0 where the gate was closed.
+    """
+
+    labels: npt.NDArray[np.int64]
+    dsc: npt.NDArray[np.float64]
+    nsd: npt.NDArray[np.float64]
+    mean_dsc: float
+    mean_nsd: float
+
+
+def score_prediction(prediction: Labels, reference: Labels, scoring: Scoring, volume: bool) -> dict[str, float]:
+    """DSC and NSD of a prediction, not rounded.
+
+    Args:
+        prediction, reference: the same shape, (H, W), or (D, H, W) with the reference's spacing.
+        scoring: tolerance and gate; its digits do not round here.
+        volume: whether the case is 3D.
+
+    Returns:
+        ``dsc``: the mean over classes 1..max(reference), NaN where one is empty in both or none is there.
+        ``nsd``: likewise, 0.0 where dsc does not exceed the gate.
+    """
+    scores = score_classes(prediction, reference, scoring, volume)
+    return {"dsc": scores.mean_dsc, "nsd": scores.mean_nsd}
+
+
+def rounded(value: float, digits: int) -> float:
+    """A score as tables hold it: numpy's rounding to so many decimals, none from 17 on."""
+    return value if digits >= FULL_DIGITS else float(np.round(value, digits))
+
+
+def score_classes(prediction: Labels, reference: Labels, scoring: Scoring, volume: bool) -> ClassScores:
+    """`score_prediction` with the scores of each class."""
+    spacing = _spacing(reference, volume)
+    if prediction.array.shape != reference.array.shape or reference.array.ndim != (3 if volume else 2):
+        raise ValueError(f"shapes {prediction.array.shape} and {reference.array.shape} of a {2 + volume}D case")
+    if must_leave_gaps(highest_label(reference.array), reference.array):
+        none = np.empty(0)
+        return ClassScores(none.astype(np.int64), none, none, math.nan, 0.0)
+    pairs = class_pairs(reference.array, prediction.array)
+    dsc = np.full(pairs.count, np.nan)
+    for label, gt, pred in pairs.masks():
+        dsc[label - 1] = dice(overlap(gt, pred))
+    mean_dsc = _mean(dsc)
+    nsd, mean_nsd = np.full(pairs.count, np.nan), 0.0
+    if mean_dsc > scoring.gate_dsc:
+        nsd, mean_nsd = _nsd(pairs, spacing, scoring)
+    return ClassScores(np.arange(1, pairs.count + 1), dsc, nsd, mean_dsc, mean_nsd)
+
+
+def _spacing(reference: Labels, volume: bool) -> Spacing:
+    """Voxel size along array axes 0, 1, 2: as stored, whatever order that is; 1 mm for images."""
+    if not volume:
+        return (1.0, 1.0, 1.0)
+    if reference.spacing_mm is None:
+        raise ValueError("a 3D reference needs its spacing")
+    s0, s1, s2 = (float(s) for s in reference.spacing_mm)
+    return (s0, s1, s2)
+
+
+def _mean(values: npt.NDArray[np.float64]) -> float:
+    return float(np.mean(values)) if values.size else math.nan
+
+
+def _nsd(pairs: ClassPairs, spacing: Spacing, scoring: Scoring) -> tuple[npt.NDArray[np.float64], float]:
+    """NSD of every class and its mean, where no class is empty in both."""
+    tolerance_mm = scoring.tolerance_mm
+    nsd = np.full(pairs.count, np.nan)
+    for label, gt, pred in pairs.masks():
+        nsd[label - 1] = class_nsd(gt, pred, spacing, tolerance_mm)
+    mean = _mean(nsd)
+    if _near_tie(mean, scoring.digits):
+        # A last bit decides how this mean is rounded, and it depends on the order of summation.
+        for label, gt, pred in pairs.masks():
+            if 0 < nsd[label - 1] < 1:
+                nsd[label - 1] = transformed_nsd(gt, pred, spacing, tolerance_mm)
+        mean = _mean(nsd)
+    return nsd, mean
+
+
+def _near_tie(value: float, digits: int) -> bool:
+    """Whether rounding to so many digits could go either way."""
+    if math.isnan(value) or digits > 9:
+        return False
+    scaled = value * 10.0**digits
+    return abs(scaled - math.floor(scaled) - 0.5) < _TIE
+
+
+# --------------------------------------------------------------------------- files
+
+
+def scorer_key(scoring: Scoring) -> str:
+    """What determines a score besides the two files: the scorer's version and the protocol's settings."""
+    return f"{SCORER_VERSION};tolerance={scoring.tolerance_mm!r};gate={scoring.gate_dsc!r};digits={scoring.digits}"
+
+
+def score_files(case: str, prediction_path: str | Path, reference_path: str | Path, scoring: Scoring) -> Score:
+    """Score one prediction file against its reference file.
+
+    Args:
+        case: the case's name, which says whether it is 3D.
+        prediction_path: a submission's file; trusted in nothing.
+        reference_path: the organizer's file; its name must start with ``3D`` for a 3D case too.
+        scoring: tolerance, gate and the digits that values are rounded to.
+
+    Returns:
+        outcome ok with dsc and nsd, and the prediction's oddities as the reason; else bad_reference,
+        no_output, invalid_output, or harness_fault where the host cannot read a file, with the reason
+        and NaN for dsc and nsd.
+    """
+    return score_files_by_class(case, prediction_path, reference_path, scoring)[0]
+
+
+def score_files_by_class(
+    case: str, prediction_path: str | Path, reference_path: str | Path, scoring: Scoring
+) -> tuple[Score, ClassScores | None]:
+    """`score_files` with the scores of each class, not rounded; None where the outcome is not ok."""
+    try:
+        reference = contract.read_reference(reference_path)
+        volume = contract.is_volume(case)
+        if reference.array.ndim != (3 if volume else 2):
+            fault = f"its shape {reference.array.shape} is not that of a {2 + volume}D case"
+            raise InputError(reference_path, fault, f"Name it {case}.npz.")
+        if not Path(prediction_path).is_file():
+            return _failed(Outcome.NO_OUTPUT, f"{prediction_path}: no such file"), None
+        prediction = contract.read_prediction(prediction_path, reference.array.shape)
+    except InputError as error:
+        return _failed(Outcome.BAD_REFERENCE, str(error)), None
+    except PredictionError as error:
+        return _failed(Outcome.INVALID_OUTPUT, str(error)), None
+    except HarnessFault as error:
+        return _failed(Outcome.HARNESS_FAULT, str(error)), None
+    classes = score_classes(prediction, reference, scoring, volume)
+    values = {"dsc": rounded(classes.mean_dsc, scoring.digits), "nsd": rounded(classes.mean_nsd, scoring.digits)}
+    return Score(values, Outcome.OK, "; ".join(prediction.notes)), classes
+
+
+def _failed(outcome: Outcome, reason: str) -> Score:
+    return Score({"dsc": math.nan, "nsd": math.nan}, outcome, reason)
