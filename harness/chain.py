@@ -15,7 +15,7 @@ from harness.ledger import Ledger
 from harness.protocol import Protocol
 from harness.records import FAILURES, Attempt, Case, Outcome, Score
 from harness.score.batch import Job, score_many
-from harness.score.evaluate import SCORER_VERSION
+from harness.score.evaluate import scorer_key
 
 #: Told of scoring's progress: how many are done, of how many.
 Tell = Callable[[int, int], None]
@@ -77,7 +77,7 @@ def score_attempts(
     used = sorted({attempt.case for attempt in attempts})
     references = find_references(gts, [cases[name] for name in used])
     bad = {name: reason for name in used if (reason := _reference_fault(references[name], cases[name], ledger))}
-    version = f"{SCORER_VERSION}:{protocol.scoring}"
+    version = scorer_key(protocol.scoring)
     scores: dict[tuple[str, str, int], Score] = {}
     todo: dict[Job, tuple[str, str]] = {}
     for attempt in attempts:

@@ -32,8 +32,8 @@ examples:
       python rank.py scores.csv --out r --column team=participant --column case=image \\
           --column dsc=dice --column nsd=nsd_2mm --column runtime_s=seconds
 
-DIR then holds ranking.csv, ranks.csv, wilcoxon.csv, bootstrap.npz, ranking.json and report.html
-(docs/ranking.md tells what is in them).
+DIR then holds ranking.csv, ranks.csv, wilcoxon.csv, bootstrap.npz, ranking.json and report.html, and
+results.csv with the rows ranked where they came from elsewhere (docs/ranking.md tells what is in them).
 exit codes: 0 done, 2 the tables or options do not make a ranking.
 """
 _MOST_LISTED = 20
@@ -109,12 +109,18 @@ def execute(args: argparse.Namespace) -> int:
     """Rank, write, print."""
     from harness.layout import OutDir
     from harness.rank.analysis import analyse
-    from harness.rank.write import write_ranking
+    from harness.rank.read import results_path
+    from harness.rank.write import holds_other_results, write_ranking
 
     settings = _settings(args)
     out = OutDir(args.out)
     if out.root.exists() and not out.root.is_dir():
         raise UsageError(f"--out {out.root}: it is a file. Name a folder.")
+    if not args.no_report and holds_other_results([results_path(path) for path in args.results], out):
+        raise UsageError(
+            f"{out.results} is another run's table and is not among those to rank: a report in {out.root} would mix "
+            "both. Name another --out, rank that table too, or add --no-report."
+        )
     ranking = analyse(args.results, settings)
     _print_notes(ranking)
     try:

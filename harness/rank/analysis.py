@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from harness.errors import UsageError
 from harness.protocol import Protocol, load_protocol
-from harness.rank.bootstrap import Bootstrap, Draws, bootstrap, given_draws, random_draws, read_resamples
-from harness.rank.build import build_table
+from harness.rank.bootstrap import Bootstrap, Draws, block_size, bootstrap, given_draws, random_draws, read_resamples
+from harness.rank.build import build_table, joined_rows
 from harness.rank.missing import Rule, dropped_cases, prepared
 from harness.rank.order import FloatArray, Ties, rank
 from harness.rank.read import read_tables
@@ -95,6 +96,7 @@ class Ranking:
 
     Attributes:
         table: what was ranked.
+        rows: all rows of all tables as one results table, with the failure policy's values.
         settings: as given.
         protocol: as used.
         units: (task, metric), tasks in the table's order, metrics within.
@@ -107,6 +109,7 @@ class Ranking:
     """
 
     table: Table
+    rows: pd.DataFrame
     settings: Settings
     protocol: Protocol
     units: tuple[tuple[str, str], ...]
@@ -156,6 +159,7 @@ def analyse(tables: Sequence[str | Path], settings: Settings | None = None) -> R
     units = tuple((task.name, metric.name) for task in table.tasks for metric in table.metrics)
     return Ranking(
         table=table,
+        rows=joined_rows(long, protocol),
         settings=settings,
         protocol=protocol,
         units=units,
@@ -229,14 +233,15 @@ def _resampled(
     weights: FloatArray,
 ) -> Bootstrap | None:
     samples = protocol.bootstrap if settings.bootstrap is None else settings.bootstrap
+    block = block_size(table.tasks)
     draws: list[Draws]
     if settings.resamples is not None:
         given = read_resamples(settings.resamples, table.tasks)
-        draws = [given_draws(given[task.name]) for task in table.tasks]
+        draws = [given_draws(given[task.name], block) for task in table.tasks]
     elif samples == 0:
         return None
     else:
-        draws = [random_draws(task, samples, settings.seed) for task in table.tasks]
+        draws = [random_draws(task, samples, settings.seed, block) for task in table.tasks]
     units = _units(main.scheme, values, table, settings.boot_mode)
     full = np.concatenate([main.ranks, main.final[None]])
     return bootstrap(units, draws, weights, full, main.scheme.ties)

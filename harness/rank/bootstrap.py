@@ -19,8 +19,9 @@ from harness.rank.order import FloatArray, IntArray, Ties, kendall_tau_b, rank
 from harness.rank.schemes import Unit, final_ranks, final_scores
 from harness.rank.table import TaskTable, shorten
 
-#: Samples that are drawn and ranked together.
-_BLOCK = 1000
+#: Most samples that are drawn and ranked together, and most draw counts in one array (64 MB).
+_SAMPLES = 1000
+_COUNTS = 8_000_000
 
 
 @dataclass(frozen=True)
@@ -40,22 +41,27 @@ class Bootstrap:
 Draws = Iterator[IntArray]
 
 
-def random_draws(task: TaskTable, samples: int, seed: int) -> Draws:
+def block_size(tasks: Sequence[TaskTable]) -> int:
+    """How many samples to work on together so that memory stays within bounds; it changes no result."""
+    return max(1, min(_SAMPLES, _COUNTS // max(len(task.cases) for task in tasks)))
+
+
+def random_draws(task: TaskTable, samples: int, seed: int, block: int) -> Draws:
     """Random draws of a task.  They depend on the seed, the task's name and its number of cases alone:
     other tasks do not change them, and more samples only append to them."""
     random = np.random.default_rng([seed, *task.name.encode()])
     n = len(task.cases)
-    for start in range(0, samples, _BLOCK):
-        size = min(_BLOCK, samples - start)
+    for start in range(0, samples, block):
+        size = min(block, samples - start)
         drawn = random.integers(0, n, size=(size, n))
         drawn += n * np.arange(size)[:, None]
         yield np.bincount(drawn.ravel(), minlength=size * n).reshape(size, n)
 
 
-def given_draws(draws: IntArray) -> Draws:
+def given_draws(draws: IntArray, block: int) -> Draws:
     """Draws made elsewhere, (B, cases) counts."""
-    for start in range(0, len(draws), _BLOCK):
-        yield draws[start : start + _BLOCK]
+    for start in range(0, len(draws), block):
+        yield draws[start : start + block]
 
 
 def read_resamples(path: str | Path, tasks: Sequence[TaskTable]) -> Mapping[str, IntArray]:

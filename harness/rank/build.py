@@ -76,6 +76,13 @@ def build_table(
     return Table(teams, tasks, metrics, missing, left_out, long.sources, tuple(warnings))
 
 
+def joined_rows(long: LongTable, protocol: Protocol) -> pd.DataFrame:
+    """All rows of all tables as one results table (`harness.results.COLUMNS`), with the failure policy's values."""
+    frame = long.frame.copy()
+    _apply_policy(frame, protocol, [])
+    return frame.rename(columns={"task": "modality"}).drop(columns=["source", "time_limit_s"])
+
+
 def _files(long: LongTable) -> str:
     return shorten([str(source.path) for source in long.sources], 2)
 

@@ -17,7 +17,7 @@ import pandas as pd
 from harness.errors import InputError
 from harness.protocol import Protocol
 from harness.records import Outcome
-from harness.results import read_results
+from harness.results import COLUMNS, read_results
 
 #: challengeR's columns -> ours.
 LONG_FORM = {"Algorithm": "team", "TestCase": "case", "Task": "modality"}
@@ -52,7 +52,8 @@ class LongTable:
 
     Attributes:
         frame: columns team, task, case (text), repeat (int), outcome (text, "" where unknown), source
-            (index of the file), time_limit_s, and the metrics (float, NaN where empty).
+            (index of the file), time_limit_s, the metrics (float, NaN where empty), and what else a
+            results table has.
         metrics: columns to rank.
         extra_scores: further score columns of the protocol in the frame; they are not ranked, but an
             empty one tells of a reference without a class.
@@ -183,6 +184,9 @@ def _checked(
             line = int(np.flatnonzero(np.isinf(values))[0]) + 2
             raise InputError(path, f"column {name!r} is infinite in line {line}", "Leave a missing value empty.")
         rows[name] = values
+    for name in COLUMNS:  # not ranked, but a joined table keeps them
+        if name in frame and name not in rows and name != "modality":
+            rows[name] = frame[name]
     empty = (rows["outcome"] == "") & rows[list(metrics)].isna().any(axis=1)
     if empty.any():
         warnings.append(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +16,47 @@ from harness.layout import OutDir
 from harness.rank.analysis import FINAL, Ranking
 from harness.rank.bootstrap import rank_interval, rank_shares, share_won
 from harness.rank.order import FloatArray
-from harness.results import write_csv
+from harness.results import write_csv, write_results
 
 
 def write_ranking(ranking: Ranking, out: OutDir) -> None:
-    """Write all files of a ranking into a run's folder, which is made where it is not there."""
+    """Write all files of a ranking into a run's folder, which is made where it is not there.
+
+    Where the ranked tables lie elsewhere, the folder gets a ``results.csv`` of their rows, so that a
+    report can be made from the folder alone; a table of another run is left as it is.
+    """
     out.root.mkdir(parents=True, exist_ok=True)
+    copy = None
+    paths = [source.path for source in ranking.table.sources]
+    if not _lies_in(paths, out) and not holds_other_results(paths, out):
+        write_results(out.results, ranking.rows.to_dict("records"))
+        copy = _digest(out.results)
     write_csv(out.ranks, ranks_frame(ranking))
     write_csv(out.ranking, ranking_frame(ranking))
     write_csv(out.wilcoxon, wilcoxon_frame(ranking))
     _write_bootstrap(ranking, out.bootstrap)
-    _write_text(out.ranking_json, json.dumps(ranking_json(ranking), indent=1, allow_nan=False) + "\n")
+    _write_text(
+        out.ranking_json, json.dumps(ranking_json(ranking) | {"results_copy": copy}, indent=1, allow_nan=False) + "\n"
+    )
+
+
+def holds_other_results(paths: Sequence[Path], out: OutDir) -> bool:
+    """Whether the folder's ``results.csv`` is neither among the ranked tables nor an earlier ranking's copy."""
+    if _lies_in(paths, out) or not out.results.exists():
+        return False
+    try:
+        told = json.loads(out.ranking_json.read_text(encoding="utf-8"))
+        return bool(told["results_copy"] != _digest(out.results))
+    except (OSError, ValueError, KeyError, TypeError):
+        return True
+
+
+def _lies_in(paths: Sequence[Path], out: OutDir) -> bool:
+    return any(path.resolve() == out.results.resolve() for path in paths)
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def ranks_frame(ranking: Ranking) -> pd.DataFrame:

@@ -21,11 +21,12 @@ Mask = npt.NDArray[np.bool_]
 
 #: Longest side of a picture in pixels; smaller images are enlarged by a whole number towards it.
 LONGEST_PX = 320
-#: Colours left to the image; three more are the outlines'.
-_IMAGE_COLOURS = 61
+#: Colours left to the image; two more are the outlines'.
+_IMAGE_COLOURS = 62
 REFERENCE_RGB = (230, 159, 0)
 PREDICTION_RGB = (86, 180, 233)
-BOTH_RGB = (255, 255, 255)
+#: Length of the dashes, along either axis, in which both colours take turns where the outlines agree.
+DASH_PX = 5
 
 
 @dataclass(frozen=True)
@@ -123,8 +124,15 @@ def outline(labels: Array) -> Mask:
     return edge
 
 
+def thick_outline(labels: Array) -> Mask:
+    """The same, two pixels wide."""
+    edge = outline(labels)
+    edge |= outline(np.where(edge, 0, labels))
+    return edge
+
+
 def paint(image: Array, reference: Array, prediction: Array) -> bytes:
-    """A PNG with both outlines over the image, of at most 64 colours.
+    """A PNG with both outlines over the image, of at most 64 colours; where they agree, in dashes of both.
 
     Args:
         image: uint8 (H, W) or (H, W, 3).
@@ -143,12 +151,11 @@ def paint(image: Array, reference: Array, prediction: Array) -> bytes:
     palette += [0] * (3 * _IMAGE_COLOURS - len(palette))
     rows = ((np.arange(size[1]) + 0.5) * height / size[1]).astype(np.intp)
     columns = ((np.arange(size[0]) + 0.5) * width / size[0]).astype(np.intp)
-    truth, found = (outline(labels[rows][:, columns]) for labels in (reference, prediction))
-    for i, (mask, colour) in enumerate(
-        ((truth & ~found, REFERENCE_RGB), (found & ~truth, PREDICTION_RGB), (truth & found, BOTH_RGB))
-    ):
-        pixels[mask] = _IMAGE_COLOURS + i
-        palette += colour
+    truth, found = (thick_outline(labels[rows][:, columns]) for labels in (reference, prediction))
+    turn = (np.add.outer(np.arange(size[1]), np.arange(size[0])) // DASH_PX) % 2 == 0
+    pixels[truth & (turn | ~found)] = _IMAGE_COLOURS
+    pixels[found & ~(truth & turn)] = _IMAGE_COLOURS + 1
+    palette += (*REFERENCE_RGB, *PREDICTION_RGB)
     result = Image.fromarray(pixels)
     result.putpalette(palette)
     buffer = io.BytesIO()

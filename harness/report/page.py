@@ -25,6 +25,18 @@ from harness.report.tables import Table
 
 #: Overlay notes that the page lists at most.
 _MOST_NOTES = 60
+#: Names of the figures' files: no others in their folder are touched.
+_FIGURES = (
+    "dots-2d",
+    "dots-3d",
+    "accuracy-runtime",
+    "rank-stability",
+    "tau-final",
+    "tau-units",
+    "outcomes",
+    "resources",
+    "significance-*",
+)
 
 
 @dataclass(frozen=True)
@@ -126,7 +138,7 @@ def _ranking(data: ReportData) -> Section:
 
 def _distribution(data: ReportData) -> Section:
     drawn = dots.drawings(data)
-    notes = [] if drawn else ["Left out: the results table holds no DSC or NSD; `harness score` fills them in."]
+    notes = [] if drawn else ["Left out: the results table holds no DSC or NSD; harness score fills them in."]
     return Section("distribution", "Accuracy, case by case", notes, drawn)
 
 
@@ -168,8 +180,8 @@ def _overlays(data: ReportData, cases: Path | None, gts: Path | None) -> Section
         low = f"; the worst ones have a DSC from {min(gap):.3f} to {max(gap):.3f}" if gap else ""
         notes.insert(
             0,
-            "Each team's case of highest and of lowest DSC: orange the reference, blue the prediction, white where "
-            f"both outlines agree; of a volume the slice with the largest reference{low}.",
+            "Each team's case of highest and of lowest DSC: orange the reference, blue the prediction, dashes of both "
+            f"where the outlines agree; of a volume the slice with the largest reference{low}.",
         )
     return Section("overlays", "Best and worst cases", notes, overlays=made)
 
@@ -239,7 +251,7 @@ def _warnings(data: ReportData) -> list[str]:
         gone = sorted(set(data.ranking) - set(data.teams))
         if unranked or gone:
             names = ", ".join([*unranked, *gone])
-            found.append(f"ranking.csv is not of this results table ({names}): run `harness rank` again.")
+            found.append(f"ranking.csv is not of this results table ({names}): run harness rank again.")
     return list(dict.fromkeys(found))
 
 
@@ -249,7 +261,11 @@ def _data_uri(content: bytes, kind: str) -> str:
 
 
 def _write_figures(folder: Path, sections: Sequence[Section]) -> None:
+    """Write every figure's file; those of an earlier report that are not drawn any more go."""
     folder.mkdir(parents=True, exist_ok=True)
+    for pattern in _FIGURES:
+        for old in folder.glob(f"{pattern}.svg"):
+            old.unlink()
     for section in sections:
         for drawing in section.drawings:
             (folder / f"{drawing.name}.svg").write_bytes(drawing.svg)

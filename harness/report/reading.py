@@ -18,7 +18,7 @@ from harness.layout import OutDir
 from harness.report.data import RUNTIME, SCORES, Bootstrap, ReportData
 from harness.results import COLUMNS, read_results
 
-_RANK_REMEDY = "`harness rank` writes it"
+_RANK_REMEDY = "harness rank writes it"
 
 
 class _Absent(Exception):
@@ -42,7 +42,7 @@ def read_report_data(root: Path) -> ReportData:
             absent[path.name] = str(reason)
             return None
 
-    manifest = optional(out.manifest, lambda path: _json(path, "`harness run` writes it")) or {}
+    manifest = optional(out.manifest, lambda path: _json(path, "harness run writes it")) or {}
     facts = optional(out.ranking_json, lambda path: _json(path, _RANK_REMEDY)) or {}
     scheme, ranking = optional(out.ranking, lambda path: _ranking(path, facts)) or (None, None)
     ranks = optional(out.ranks, lambda path: _ranks(path, scheme))

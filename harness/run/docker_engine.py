@@ -346,16 +346,21 @@ def open_docker_engine(limits: Limits, largest_input: int, root: Path | None = N
             try:
                 yield DockerEngine(space)
             finally:
-                remove_containers(client, lambda label: label != space.label and scratch.is_alive(root, label))
-                cgroups.reap_groups(lambda label: label != space.label and scratch.is_alive(root, label))
+                remove_containers(client, lambda label: label != space.label and _is_others(root, label))
+                cgroups.reap_groups(lambda label: label != space.label and _is_others(root, label))
 
 
 def reap(client: docker.APIClient, root: Path) -> None:
     """Remove containers, mounts, folders and control groups of runs that died."""
-    remove_containers(client, lambda label: scratch.is_alive(root, label))
+    remove_containers(client, lambda label: _is_others(root, label))
     scratch.reap_folders(root)
     if os.getuid() == 0:
-        cgroups.reap_groups(lambda label: scratch.is_alive(root, label))
+        cgroups.reap_groups(lambda label: _is_others(root, label))
+
+
+def _is_others(root: Path, label: str) -> bool:
+    """Whether a label belongs to a living run, or to none below this root."""
+    return not label.startswith(scratch.owner_prefix(root)) or scratch.is_alive(root, label)
 
 
 def remove_containers(client: docker.APIClient, is_alive: Callable[[str], bool]) -> None:

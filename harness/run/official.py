@@ -21,7 +21,7 @@ from harness.records import Limits, Phases, Resources
 from harness.run.docker_engine import LABEL, connect, reap, remove_containers
 from harness.run.engine import EngineFacts, Execution, Job, Output
 from harness.run.logs import HeadAndTail
-from harness.run.scratch import Scratch, copy_and_hash, host_lock, is_alive, scratch_root
+from harness.run.scratch import Scratch, copy_and_hash, host_lock, scratch_root
 
 
 class OfficialEngine:
@@ -111,4 +111,4 @@ def open_official_engine(limits: Limits, root: Path | None = None) -> Iterator[O
             try:
                 yield OfficialEngine(folder, space.label, facts)
             finally:
-                remove_containers(client, lambda label: label != space.label and is_alive(root, label))
+                remove_containers(client, lambda label: not label.startswith(space.label))

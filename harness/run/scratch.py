@@ -4,10 +4,12 @@ Every run has a folder of its own under one root, held by a lock as long as the 
 whatever a killed run left behind (mounts, folders, containers, cgroups) is recognised and removed by
 the next run of anybody: a folder whose lock is free belongs to nobody.
 
-    ROOT/host.lock            held by the one timed run of this host
     ROOT/RUN/lock             held by that run
     ROOT/RUN/disk.img         file system of limited size and inode count, mounted on
     ROOT/RUN/disk/            inputs/ and outputs/ of the attempt under way
+
+RUN, which also labels containers and control groups, begins with a mark of ROOT: two roots never take
+each other's for dead.
 """
 
 from __future__ import annotations
@@ -47,6 +49,11 @@ def scratch_root() -> Path:
     return Path(given) if given else Path(tempfile.gettempdir()) / f"cvpr24-harness-{os.getuid()}"
 
 
+def owner_prefix(root: Path) -> str:
+    """What the labels of all runs below this root begin with."""
+    return hashlib.sha256(os.path.realpath(root).encode()).hexdigest()[:8] + "-"
+
+
 @dataclass(frozen=True)
 class LeftBehind:
     """What an attempt left on disk.
@@ -79,7 +86,7 @@ class Scratch:
         self._root = root
         self._limits = limits
         self._largest_input = largest_input
-        self.label = f"{os.getpid():x}-{secrets.token_hex(6)}"
+        self.label = f"{owner_prefix(root)}{secrets.token_hex(6)}"
         self.folder = root / self.label
         self._lock: int | None = None
         self._mounted = False
@@ -236,15 +243,27 @@ class Scratch:
 # --------------------------------------------------------------------------- locks and leftovers
 
 
-def _lock_file(path: Path) -> int | None:
+def _lock_file(path: Path, mode: int = 0o600) -> int | None:
     """Lock a file for this process alone; its descriptor, or None where another process holds it."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        # Another user's file in a sticky folder may be opened, but not with O_CREAT.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, mode)
+        os.fchmod(descriptor, mode)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(descriptor)
         return None
     return descriptor
+
+
+def host_lock_path(root: Path) -> Path:
+    """The lock of this host: one for all users, unless a scratch root of one's own was asked for."""
+    if os.environ.get("HARNESS_SCRATCH"):
+        return root / "host.lock"
+    return Path(tempfile.gettempdir()) / "cvpr24-harness.lock"
 
 
 @contextmanager
@@ -255,10 +274,11 @@ def host_lock(root: Path) -> Iterator[None]:
         UsageError: another run is being timed here.
     """
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = _lock_file(root / "host.lock")
+    path = host_lock_path(root)
+    descriptor = _lock_file(path, mode=0o666)
     if descriptor is None:
         raise UsageError(
-            f"another run is being timed on this host (it holds {root}/host.lock), and two at once would "
+            f"another run is being timed on this host (it holds {path}), and two at once would "
             "disturb each other's runtimes. Wait for it or stop it, then give the same command again."
         )
     try:

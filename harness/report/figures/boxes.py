@@ -44,8 +44,6 @@ def dots_and_boxes(axes: Axes, rows: Sequence[FloatArray], colour: str = BLUE) -
         boxes.append(Rectangle((low, i - HALF_BOX), high - low, 2 * HALF_BOX))
         medians.append([(median, i - HALF_BOX), (median, i + HALF_BOX)])
         whiskers += [[(left, i), (low, i)], [(high, i), (right, i)]]
-    axes.add_collection(
-        PatchCollection(boxes, facecolor=fill, edgecolor=BLACK, linewidth=0.8, zorder=3)
-    )
+    axes.add_collection(PatchCollection(boxes, facecolor=fill, edgecolor=BLACK, linewidth=0.8, zorder=3))
     axes.add_collection(LineCollection(whiskers, colors=BLACK, linewidths=0.8, zorder=3))
     axes.add_collection(LineCollection(medians, colors=BLACK, linewidths=2.0, zorder=4, gid="medians"))

@@ -51,9 +51,11 @@ def _sentence(data: ReportData, metric: str, volume: bool, dimension: str) -> st
     spread = {team: float(np.subtract(*np.percentile(row, (75, 25)))) for team, row in rows.items()}
     best = max(medians, key=lambda team: medians[team])
     widest = max(spread, key=lambda team: spread[team])
+    failed = bool(data.scores.loc[data.scores["volume"] == volume, "failed"].any())
     cases = max(len(row) for row in rows.values())
     return (
         f"Over {cases} {dimension} {'case' if cases == 1 else 'cases'} {cut(best)} has the highest median "
         f"{data.label(metric)} ({medians[best]:.3f}); {cut(widest)} varies most from case to case (quartiles "
-        f"{spread[widest]:.3f} apart). A failed attempt counts with the value that the failure policy gives it."
+        f"{spread[widest]:.3f} apart)."
+        + (" A failed attempt counts with the value that the failure policy gives it." if failed else "")
     )
