@@ -10,10 +10,21 @@ from pathlib import Path
 from typing import Any, Literal
 
 from harness.errors import UsageError
+from harness.layout import OutDir
 
 Kind = Literal["tarball", "folder", "tag"]
 
 _TEAM = re.compile(r"[a-z0-9][a-z0-9_.-]*")
+#: A team's name is part of file names, of which none may pass 255 characters.
+_LONGEST_TEAM = 100
+_ARCHIVES = tuple(f".{kind}" for kind in ("tar", "tar.gz", "tgz", "tar.bz2", "tar.xz", "txz", "tar.zst"))
+
+
+def _taken_names() -> frozenset[str]:
+    """What a team cannot be called: the folder TEAM/ lies beside these in an output folder."""
+    out = OutDir(Path())
+    files = (getattr(out, name) for name in dir(OutDir) if isinstance(getattr(OutDir, name), property))
+    return frozenset(path.name for path in (*files, out.prediction("t", "c").parents[1], out.log("t", "c").parents[1]))
 
 
 @dataclass(frozen=True)
@@ -43,6 +54,8 @@ def parse_submission(text: str) -> SubmissionSpec:
     team, separator, source = text.partition("=")
     if not separator or "/" in team:
         team, source = "", text
+    if not source.strip():  # a shell variable that was never set; the path "" would be the current folder
+        raise UsageError(f"{text!r} names no submission. Give a docker save tarball, a folder or an image tag.")
     path = Path(source)
     kind: Kind
     if path.is_dir():
@@ -53,7 +66,7 @@ def parse_submission(text: str) -> SubmissionSpec:
     elif path.is_file():
         kind = "tarball"
         default = path.name.split(".")[0]
-    elif source.endswith((".tar", ".tar.gz", ".tgz")) or source.startswith((".", "/")):
+    elif source.endswith(_ARCHIVES) or source.startswith((".", "/", "~")):
         raise UsageError(f"{source}: no such file or folder. Give a docker save tarball, a folder or an image tag.")
     else:
         kind = "tag"
@@ -63,6 +76,10 @@ def parse_submission(text: str) -> SubmissionSpec:
         raise UsageError(
             f"{text}: {name!r} is no team name (letters, digits, '-', '_', '.'). Name the team: TEAM={source}"
         )
+    if len(name) > _LONGEST_TEAM:
+        raise UsageError(f"{name}: more than {_LONGEST_TEAM} characters. Name the team shorter: TEAM={source}")
+    if name in _taken_names():
+        raise UsageError(f"{name}: this name is taken in the output folder. Name the team: TEAM={source}")
     return SubmissionSpec(name, kind, source)
 
 

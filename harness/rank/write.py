@@ -7,7 +7,7 @@ import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -29,7 +29,7 @@ def write_ranking(ranking: Ranking, out: OutDir) -> None:
     copy = None
     paths = [source.path for source in ranking.table.sources]
     if not _lies_in(paths, out) and not holds_other_results(paths, out):
-        write_results(out.results, ranking.rows.to_dict("records"))
+        write_results(out.results, cast("list[dict[str, Any]]", ranking.rows.to_dict("records")))
         copy = _digest(out.results)
     write_csv(out.ranks, ranks_frame(ranking))
     write_csv(out.ranking, ranking_frame(ranking))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -48,7 +49,8 @@ class Bootstrap:
         mine = self.final_ranks(team)
         if mine is None:
             return None
-        best = np.nanmin(self.ranks[:, self.units.index(FINAL_UNIT), :], axis=1)
+        final = self.ranks[:, self.units.index(FINAL_UNIT), :]
+        best = np.where(np.isnan(final), np.inf, final).min(axis=1)
         return float(np.mean(mine == best))
 
 
@@ -100,7 +102,9 @@ class ReportData:
         """A limit of the run in the manifest, None where it is not known."""
         limits = self.manifest.get("limits")
         value = limits.get(name) if isinstance(limits, dict) else None
-        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+        if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+            return None
+        return float(value)
 
     @property
     def settings(self) -> Mapping[str, Any]:

@@ -173,7 +173,7 @@ def _first_with_prediction(data: ReportData, rows: Iterator[Any]) -> Any | None:
 
 def _prediction(data: ReportData, team: str, case: str) -> Path | None:
     """Where a prediction lies; None for names that would lead out of the folder."""
-    if any(Path(name).name != name for name in (team, case)):
+    if any(name in ("", ".", "..") or "/" in name or "\0" in name for name in (team, case)):
         return None
     return data.out.prediction(team, case)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -70,7 +71,7 @@ def write(out: Path, cases: Path | None, gts: Path | None) -> Path:
     try:
         _write_figures(out / "figures", sections)
         draft = data.out.report.with_name(f".{data.out.report.name}.tmp")
-        draft.write_text(page, encoding="utf-8")
+        draft.write_bytes(page.encode("utf-8", "replace"))  # JSON may hold lone surrogates
         draft.replace(data.out.report)
     except OSError as error:
         fault = f"the report cannot be written ({error.strerror or error})"
@@ -205,7 +206,8 @@ def _manifest(data: ReportData) -> Section:
         made += [table] if table else []
     if data.settings:
         made.append(tables.facts_table("The ranking", {k: v for k, v in data.settings.items() if k != "metrics"}))
-        metrics = tables.records_table("Ranked metrics", data.settings.get("metrics") or [])
+        listed = data.settings.get("metrics")
+        metrics = tables.records_table("Ranked metrics", listed if isinstance(listed, list) else [])
         made += [metrics] if metrics else []
     raw = json.dumps(data.manifest, indent=1, ensure_ascii=False, sort_keys=False)
     return Section("manifest", "Manifest", (), tables=made, raw=raw)
@@ -228,8 +230,9 @@ def _lead(data: ReportData) -> str:
         return f"{number:,} {word}{'' if number == 1 else 's'}"
 
     lead = f"{count(len(lines), 'team')} on {count(cases, 'case')} of {count(tasks, 'task')}. "
-    first = [line for line in lines if line.rank == min(other.rank for other in lines)]
-    if first and data.ranking is not None:
+    ranked = [line for line in lines if math.isfinite(line.rank)]
+    first = [line for line in ranked if line.rank == min(other.rank for other in ranked)]
+    if first:
         names = " and ".join(line.team for line in first[:3]) + (" and others" if len(first) > 3 else "")
         lead += f"{names} {'comes' if len(first) == 1 else 'come'} first"
         if len(first) == 1 and first[0].won == first[0].won:

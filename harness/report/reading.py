@@ -88,6 +88,8 @@ def _attempts(path: Path) -> pd.DataFrame:
             frame[column] = pd.Series([pd.NA] * len(frame), dtype="string" if dtype == "string" else "Float64")
     for column in ("dsc", "nsd", "runtime_s", "wall_s", "run_s", "cpu_s", "peak_bytes", "peak_anon_bytes", "oom_kills"):
         frame[column] = pd.to_numeric(frame[column]).astype("Float64").to_numpy(dtype=float, na_value=np.nan)
+    numbers = frame.select_dtypes("float64").columns
+    frame[numbers] = frame[numbers].replace([np.inf, -np.inf], np.nan)
     frame["repeat"] = pd.to_numeric(frame["repeat"]).astype("Float64").fillna(1).astype(int)
     for column in ("outcome", "reason", "modality"):
         frame[column] = frame[column].fillna("").astype(str)
@@ -150,7 +152,12 @@ def _order(attempts: pd.DataFrame, ranking: Mapping[str, tuple[float, float]] | 
     names = sorted(set(attempts["team"]))
     if ranking is None:
         return tuple(names)
-    return tuple(sorted(names, key=lambda team: (ranking[team][1] if team in ranking else math.inf, team)))
+
+    def place(team: str) -> tuple[float, str]:
+        rank = ranking[team][1] if team in ranking else math.nan
+        return (rank if math.isfinite(rank) else math.inf, team)
+
+    return tuple(sorted(names, key=place))
 
 
 # --------------------------------------------------------------------------- the optional files

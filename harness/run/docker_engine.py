@@ -86,6 +86,7 @@ class DockerEngine:
         self._api = connect()
         self._waiter_api = connect()
         self._scratch = space
+        self.label = space.label
         info = self._call("info", self._api.info)
         version = self._call("version", self._api.version)
         self._root = Path(info["DockerRootDir"])

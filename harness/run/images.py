@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import lzma
 import platform
 import tarfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -163,10 +165,39 @@ def read_tarball(path: Path) -> _TarballFacts:
             if not isinstance(manifest, list) or len(manifest) != 1:
                 count = len(manifest) if isinstance(manifest, list) else 0
                 raise SubmissionError(f"{path}: holds {count} images, not one. {remedy}")
-            config = _json_member(tar, manifest[0]["Config"])
-            return _TarballFacts(tuple(manifest[0].get("RepoTags") or ()), config)
-    except (tarfile.TarError, OSError, EOFError, KeyError, TypeError, ValueError) as error:
+            tags, name = manifest[0].get("RepoTags") or [], manifest[0]["Config"]
+            _demand(isinstance(name, str) and _are_texts(tags), "its manifest is not as docker save writes it")
+            config = _json_member(tar, name)
+            _demand(_is_image_config(config), f"{name} is no image configuration")
+            return _TarballFacts(tuple(tags), config)
+    except (tarfile.TarError, OSError, EOFError, zlib.error, lzma.LZMAError) as error:
         raise SubmissionError(f"{path}: not a docker save tarball ({error}). {remedy}") from error
+    except (KeyError, AttributeError, TypeError, ValueError, RecursionError) as error:
+        raise SubmissionError(f"{path}: not a docker save tarball ({error}). {remedy}") from error
+
+
+def _demand(holds: bool, fault: str) -> None:
+    if not holds:
+        raise ValueError(fault)
+
+
+def _are_texts(values: Any) -> bool:
+    return isinstance(values, list) and all(isinstance(value, str) for value in values)
+
+
+def _is_image_config(config: Any) -> bool:
+    """Whether an image file's configuration has the types that are relied on here; the engine checks the rest."""
+    if not isinstance(config, dict):
+        return False
+    container, layers = config.get("config") or {}, config.get("rootfs") or {}
+    return (
+        isinstance(config.get("os"), str)
+        and isinstance(config.get("architecture"), str)
+        and isinstance(container, dict)
+        and isinstance(container.get("Labels") or {}, dict)
+        and isinstance(layers, dict)
+        and _are_texts(layers.get("diff_ids") or [])
+    )
 
 
 def _json_member(tar: tarfile.TarFile, name: str) -> Any:

@@ -41,7 +41,8 @@ def judge(execution: Execution, case: Case, strict_exit: bool = False) -> Verdic
     """
     flags = _flags(execution)
     kills = execution.resources.oom_kills or 0
-    oom = Verdict(Outcome.OOM, _join(f"{kills} processes killed for memory", *_exit(execution)), None)
+    killed = f"{kills} process{'es' if kills > 1 else ''} killed for memory"
+    oom = Verdict(Outcome.OOM, _join(killed, *_exit(execution)), None)
     crash = Verdict(Outcome.CRASH, _join(*_exit(execution), _last_words(execution.log)), None)
     if execution.stopped == "timeout":
         return Verdict(Outcome.TIMEOUT, "still running at the time limit", None)
@@ -69,8 +70,9 @@ def _check(execution: Execution, case: Case) -> tuple[str, tuple[str, ...]]:
     if execution.stopped == "disk_limit":
         return "disk_limit", ()
     if output.file is None:
-        found = f"{case.name}.npz is not usable: {output.unusable}" if output.unusable else f"no {case.name}.npz"
-        return f"{found} in outputs", ()
+        if output.unusable:
+            return f"{case.name}.npz in outputs is not usable: {output.unusable}", ()
+        return f"no {case.name}.npz in outputs", ()
     if output.links > 1:
         return f"the file has {output.links} hard links, so others could change it", ()
     shape = contract.segmentation_shape(case.name, case.image_shape)

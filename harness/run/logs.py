@@ -41,8 +41,9 @@ class HeadAndTail:
         """Head and tail as text, with a line saying how much was left out; safe to show on a terminal."""
         tail = b"".join(self._tail)[-TAIL_BYTES:]
         left_out = self.total - len(self._head) - len(tail)
-        between = f"\n[... {left_out} bytes left out ...]\n" if left_out else ""
-        return printable(bytes(self._head)) + between + printable(tail)
+        if not left_out:  # decoded as one: a letter may lie across both
+            return printable(bytes(self._head) + tail)
+        return printable(bytes(self._head)) + f"\n[... {left_out} bytes left out ...]\n" + printable(tail)
 
 
 def printable(data: bytes) -> str:

@@ -30,6 +30,7 @@ from pathlib import Path
 
 from harness.errors import HarnessFault, UsageError
 from harness.records import Limits
+from harness.run.logs import printable
 
 log = logging.getLogger(__name__)
 
@@ -215,7 +216,7 @@ class Scratch:
             output_bytes=size,
             unusable=unusable,
             links=links,
-            extra=extra[:20] if unusable == "" else tuple(n for n in extra if n != name)[:20],
+            extra=tuple(_shown(entry) for entry in extra if entry != name)[:20],
             bytes=total + (size if output else 0),
             input_changes=changes,
             input_extra=any(entry != name for entry in inputs),
@@ -388,6 +389,11 @@ def _list_folder(folder: Path) -> tuple[tuple[str, ...], int]:
             names.append(entry.name)
             total += entry.stat(follow_symlinks=False).st_size
     return tuple(sorted(names)), total
+
+
+def _shown(name: str) -> str:
+    """A file's name on one line, safe to show on a terminal."""
+    return printable(os.fsencode(name)).replace("\n", "\N{REPLACEMENT CHARACTER}")[:255]
 
 
 def _kind(mode: int) -> str:

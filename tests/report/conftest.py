@@ -14,6 +14,8 @@ import pytest
 
 from harness.contract import write_npz, write_prediction
 from harness.layout import OutDir
+from harness.report.figures import attempts, bubble, dots, significance, stability
+from harness.report.figures.style import Drawing
 from harness.results import write_results
 
 TASKS = ("US", "X-Ray", "Endoscopy", "Fundus", "Microscopy", "OCT", "CT", "MR", "PET")
@@ -174,7 +176,7 @@ def write_pictures(out: OutDir, frame: pd.DataFrame, cases: Path, gts: Path, nam
             write_npz(gts / f"{name}.npz", {"gts": gt})
         write_npz(cases / f"{name}.npz", case)
         for t, team in enumerate(dict.fromkeys(frame["team"])):
-            if (team, name) in ok and Path(team).name == team:
+            if (team, name) in ok and not set(team) & set("/\0"):
                 path = out.prediction(team, name)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 segs = np.broadcast_to(distance < size / 4 + 1 + t % 3, gt.shape).astype(np.uint8)
@@ -212,6 +214,17 @@ def write_manifest(out: OutDir, teams: tuple[str, ...], names: list[str], cases:
         "warnings": ["The host was <i>busy</i>."],
     }
     out.manifest.write_text(json.dumps(manifest))
+
+
+@pytest.fixture
+def no_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures keep their words and stay empty, for tests of the page around them."""
+
+    def words(name: str, title: str, sentence: str, alt: str, draw: Callable[[], object]) -> Drawing:
+        return Drawing(name, title, sentence, alt, b"<svg/>")
+
+    for module in (attempts, bubble, dots, significance, stability):
+        monkeypatch.setattr(module, "drawing", words)
 
 
 @pytest.fixture

@@ -75,7 +75,8 @@ def probe(page: Path, tmp_path: Path, width: int, dark: bool = False) -> dict[st
         "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
         "--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage",
         f"--user-data-dir={tmp_path / f'profile-{width}-{dark}'}", f"--window-size={width + 40},1000",
-        f"--blink-settings=preferredColorScheme={0 if dark else 1}", "--dump-dom", "--virtual-time-budget=8000",
+        f"--blink-settings=preferredColorScheme={0 if dark else 1}", "--dump-dom",
+        "--hide-scrollbars", "--virtual-time-budget=8000",
     ]  # fmt: skip
     done = subprocess.run([CHROMIUM, *flags, frame.as_uri()], capture_output=True, text=True, timeout=120, check=True)
     match = re.search(r'<pre id="probe">(.*?)</pre>', done.stdout, re.DOTALL)

@@ -92,8 +92,11 @@ def npy(descr: str, shape: tuple[int, ...], data: bytes) -> bytes:
 def write(path: Path, member: bytes, name: str = KEY) -> None:
     """One array as an npz file; as a draft first, so that no half of it is ever there."""
     draft = path.with_name(path.name + ".draft")
-    with zipfile.ZipFile(draft, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        archive.writestr(name, member)
+    with (
+        zipfile.ZipFile(draft, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+        archive.open(name, "w") as stream,  # opened by name it bears no date, so the bytes repeat
+    ):
+        stream.write(member)
     draft.rename(path)
 
 

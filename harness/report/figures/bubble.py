@@ -27,6 +27,7 @@ from harness.report.summary import TeamSummary, summarise
 FULL_AREA = 700.0
 _LEAST_AREA = 12.0
 _NUMBER_PT = 7.0
+_LEFT_IN = 0.75
 
 
 def drawings(data: ReportData) -> list[Drawing]:
@@ -61,7 +62,7 @@ def draw_bubbles(data: ReportData) -> Figure:
     legend_in = 0.9 + ROW_IN * 0.72 * len(shown)
     height = max(4.4, legend_in + 1.5)
     figure = Figure(figsize=(WIDTH_IN, height))
-    axes = figure.add_axes((0.75 / WIDTH_IN, 0.6 / height, 4.9 / WIDTH_IN, (height - 0.8) / height))
+    axes = figure.add_axes((_LEFT_IN / WIDTH_IN, 0.6 / height, 4.9 / WIDTH_IN, (height - 0.8) / height))
     _limits(axes, shown)
     place = {team: i for i, team in enumerate(data.teams)}
     for team in sorted(shown, key=lambda team: -_area(team.nsd)):
@@ -70,17 +71,20 @@ def draw_bubbles(data: ReportData) -> Figure:
             [team.runtime_s], [team.dsc], s=_area(team.nsd), c=colour, marker=marker, alpha=0.7,
             linewidths=0.8, edgecolors="black", zorder=3, gid=f"bubble-{place[team.team] + 1}",
         )  # fmt: skip
-    _numbers(axes, [(team, place[team.team] + 1) for team in shown])
     axes.set_xlabel("Median runtime (s, logarithmic)")
     axes.set_ylabel("Mean DSC")
     _legends(figure, axes, [(team.team, place[team.team]) for team in shown])
+    widest_in = max(legend.get_window_extent().width for legend in figure.legends) / figure.dpi
+    room = min(4.9, WIDTH_IN - _LEFT_IN - 0.25 - widest_in)
+    axes.set_position((_LEFT_IN / WIDTH_IN, 0.6 / height, room / WIDTH_IN, (height - 0.8) / height))
+    _numbers(axes, [(team, place[team.team] + 1) for team in shown])
     return figure
 
 
 def _shown(data: ReportData) -> list[TeamSummary]:
     if RUNTIME not in data.metrics or "dsc" not in data.metrics:
         return []
-    return [team for team in summarise(data) if team.runtime_s > 0 and math.isfinite(team.dsc)]
+    return [team for team in summarise(data) if 0 < team.runtime_s < math.inf and math.isfinite(team.dsc)]
 
 
 def _area(nsd: float) -> float:
@@ -131,12 +135,12 @@ def _legends(figure: Figure, axes: Axes, teams: list[tuple[str, int]]) -> None:
     figure.legend(
         [handle(*_look(place), 40.0) for _, place in teams],
         [safe_label(f"{place + 1}  {cut(name)}") for name, place in teams],
-        loc="upper left", bbox_to_anchor=axes.get_position().corners()[3] + (0.01, 0.02), frameon=False, fontsize=8,
+        loc="upper left", bbox_to_anchor=(1.02, 1.04), bbox_transform=axes.transAxes, frameon=False, fontsize=8,
         labelspacing=0.45, title="Team", alignment="left",
     )  # fmt: skip
     sizes = (0.25, 0.5, 1.0)
     figure.legend(
         [handle("#DDDDDD", "o", _area(size)) for size in sizes], [f"{size:g}" for size in sizes], loc="lower left",
-        bbox_to_anchor=axes.get_position().corners()[2] + (0.01, -0.02), frameon=False, fontsize=8, title="Mean NSD",
+        bbox_to_anchor=(1.02, -0.03), bbox_transform=axes.transAxes, frameon=False, fontsize=8, title="Mean NSD",
         alignment="left", ncols=3, handletextpad=0.9, columnspacing=2.0,
     )  # fmt: skip

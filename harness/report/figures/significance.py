@@ -64,10 +64,16 @@ def better_in(data: ReportData, metric: str) -> FloatArray:
 def draw_matrix(data: ReportData, wins: FloatArray, tasks: int) -> Figure:
     """Teams in order of rank on both sides; darker where more tasks speak for the row's team."""
     teams = len(data.teams)
-    cell = min(0.5, 5.4 / teams)
-    figure = Figure(figsize=(WIDTH_IN, 0.75 + cell * teams))
-    height = figure.get_figheight()
-    axes = figure.add_axes((2.6 / WIDTH_IN, 0.55 / height, cell * teams / WIDTH_IN, cell * teams / height))
+    figure = Figure(figsize=(WIDTH_IN, 4.0))
+    axes = figure.add_axes((0.5, 0.1, 0.4, 0.8))
+    team_rows(axes, ranked_names(data.teams, True))
+    names_in = max(name.get_window_extent().width for name in axes.get_yticklabels()) / figure.dpi
+    cell = min(0.5, (WIDTH_IN - names_in - 0.35) / teams)
+    height = 0.75 + cell * teams
+    figure.set_size_inches(WIDTH_IN, height)
+    left = max(names_in + 0.2, 2.4)
+    left = min(left, WIDTH_IN - 0.1 - cell * teams)
+    axes.set_position((left / WIDTH_IN, 0.6 / height, cell * teams / WIDTH_IN, cell * teams / height))
     colours = colormaps["Blues"]
     axes.pcolormesh(
         np.arange(teams + 1) - 0.5, np.arange(teams + 1) - 0.5, np.ma.masked_invalid(wins), cmap=colours,
@@ -77,7 +83,6 @@ def draw_matrix(data: ReportData, wins: FloatArray, tasks: int) -> Figure:
         if np.isfinite(count):
             ink = "white" if count > 0.6 * max(1, tasks) else ("#111111" if count else "#999999")
             axes.text(j, i, f"{count:.0f}", ha="center", va="center", fontsize=min(8.5, 34 * cell), color=ink)
-    team_rows(axes, ranked_names(data.teams, True))
     axes.set_ylim(teams - 0.5, -0.5)
     axes.set_xlim(-0.5, teams - 0.5)
     axes.set_xticks(range(teams), labels=[str(n) for n in range(1, teams + 1)], fontsize=8)

@@ -136,7 +136,7 @@ def log_x(axes: Axes, low: float, high: float) -> None:
     ticks = [m * 10.0**e for e in range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1) for m in steps]
     inside = [tick for tick in ticks if low <= tick <= high] or [math.sqrt(low * high)]
     inside = inside[:: -(-len(inside) // 9)]
-    axes.set_xticks(inside, labels=[f"{tick:.3g}" if tick < 1e4 else f"{tick:,.0f}" for tick in inside])
+    axes.set_xticks(inside, labels=[f"{tick:,.0f}" if 1e4 <= tick < 1e7 else f"{tick:.3g}" for tick in inside])
     axes.set_xticks([], minor=True)
 
 
