@@ -183,7 +183,7 @@ def _table(path: Path, text: Iterable[str], numbers: Iterable[str]) -> pd.DataFr
         if missing := [column for column in (*text, *numbers) if column not in frame]:
             raise _Absent(f"{path.name} lacks the column {missing[0]!r}.")
         for column in numbers:
-            frame[column] = pd.to_numeric(frame[column].replace({"": "nan", "NA": "nan"})).astype(float)
+            frame[column] = [math.nan if cell in ("", "NA") else float(cell) for cell in frame[column]]
     except FileNotFoundError:
         raise _Absent(f"{path.name} is not in the folder; {_RANK_REMEDY}.") from None
     except (OSError, ValueError, TypeError) as error:

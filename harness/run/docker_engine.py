@@ -20,7 +20,7 @@ import requests
 from docker.errors import APIError, DockerException, NotFound
 from docker.types import LogConfig, Mount
 
-from harness.errors import EngineError
+from harness.errors import EngineError, HarnessFault
 from harness.records import Limits, Phases
 from harness.run import cgroups, scratch
 from harness.run.disk import DiskWatch
@@ -87,6 +87,7 @@ class DockerEngine:
         self._waiter_api = connect()
         self._scratch = space
         self.label = space.label
+        self._image = ""
         info = self._call("info", self._api.info)
         version = self._call("version", self._api.version)
         self._root = Path(info["DockerRootDir"])
@@ -127,10 +128,13 @@ class DockerEngine:
     def execute(self, job: Job) -> Execution:
         """Run one container to its end and remove it (see `Engine`)."""
         name = f"{job.case_name}.npz"
+        self._image = job.image_id
         meter = self._new_meter(self._scratch.label, job.name)
         try:
             digest = self._scratch.put(job.case_file, name)
             execution = replace(self._run_container(job, meter), input_digest=digest)
+            if not self._scratch.readable(name):  # root's file, and this user is not root
+                self._as_root("chmod", "a+r", f"/scratch/{self._scratch.outputs.name}/{name}")
             left = self._scratch.collect(name)
             output = Output(
                 file=left.output,
@@ -146,14 +150,50 @@ class DockerEngine:
             stopped = execution.stopped or ("disk_limit" if too_large else None)
             return replace(execution, output=output, stopped=stopped)
         except BaseException:
-            self._scratch.empty()
+            self._clear()
             raise
         finally:
             meter.close()
 
     def finish(self) -> None:
         """Forget the last job's output and make ready for the next."""
-        self._scratch.empty()
+        self._clear()
+
+    def _clear(self) -> None:
+        """Empty the scratch space; what this user may not remove, a container removes as root."""
+        try:
+            self._scratch.empty()
+        except HarnessFault:
+            folders = (self._scratch.inputs, self._scratch.outputs, self._scratch.quarantine)
+            self._as_root("rm", "-rf", *(f"/scratch/{folder.name}" for folder in folders))
+            self._scratch.empty()
+
+    def _as_root(self, *command: str) -> None:
+        """Run a command on the scratch space as root, by a container of the last job's image: it is there."""
+        config = self._api.create_host_config(
+            mounts=[Mount("/scratch", str(self._scratch.disk), type="bind")],
+            mem_limit=256 << 20,
+            pids_limit=16,
+            network_mode="none",
+            cap_drop=["ALL"],
+            cap_add=["DAC_OVERRIDE", "FOWNER"],
+            security_opt=["no-new-privileges"],
+        )
+        created = self._call(
+            "create a container",
+            self._api.create_container,
+            self._image,
+            list(command[1:]),
+            entrypoint=[command[0]],
+            user="0:0",
+            host_config=config,
+            labels={LABEL: self._scratch.label},
+        )
+        try:
+            self._call("start a container", self._api.start, created["Id"])
+            self._call("wait for a container", self._api.wait, created["Id"])
+        finally:
+            self._remove(created["Id"])
 
     def _run_container(self, job: Job, meter: cgroups.Meter) -> Execution:
         clock = time.monotonic
@@ -230,7 +270,7 @@ class DockerEngine:
         facts = self._call("inspect a container", self._api.inspect_container, container)
         folders = [facts.get("GraphDriver", {}).get("Data", {}).get("UpperDir")]
         folders += [m["Source"] for m in facts.get("Mounts", []) if m["Type"] == "volume"]
-        watch = DiskWatch(self._scratch, [Path(f) for f in folders if f], limits)
+        watch = DiskWatch(self._scratch, [Path(f) for f in folders if f], limits, lambda: self._layer_bytes(container))
         pid = facts["State"]["Pid"]
         init = None
         if pid and self._is_local():
@@ -276,6 +316,13 @@ class DockerEngine:
         finally:
             if init is not None:
                 os.close(init)
+
+    def _layer_bytes(self, container: str) -> int:
+        """Size of a container's writable layer, by the engine's word."""
+        with suppress(DockerException, requests.RequestException):
+            found = self._api.containers(all=True, size=True, filters={"id": container})
+            return sum(int(entry.get("SizeRw") or 0) for entry in found)
+        return 0
 
     def _kill(self, container: str) -> None:
         with suppress(NotFound, APIError):  # it ended by itself meanwhile

@@ -14,17 +14,19 @@ each other's for dead.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import logging
 import os
+import re
 import secrets
 import shutil
 import stat
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -96,8 +98,7 @@ class Scratch:
     # -- life
 
     def __enter__(self) -> Scratch:
-        self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.chmod(self._root, 0o700)
+        make_root(self._root)
         self.folder.mkdir(mode=0o700)
         self._lock = _lock_file(self.folder / "lock")
         if self._lock is None:
@@ -182,8 +183,16 @@ class Scratch:
         self._input_stat = target.stat()
         return digest
 
+    def readable(self, name: str) -> bool:
+        """Whether this user may read the output, if there is one."""
+        path = self.outputs / name
+        return path.is_symlink() or not path.is_file() or os.access(path, os.R_OK)
+
     def collect(self, name: str) -> LeftBehind:
         """Look at what an ended container left, trusting nothing, and take its output into quarantine."""
+        for folder in (self.inputs, self.outputs):
+            with suppress(OSError):  # a container of this user's own id can close them to this user
+                os.chmod(folder, 0o700)
         output, links, size, unusable = None, 0, 0, ""
         try:
             found = os.lstat(self.outputs / name)
@@ -195,6 +204,8 @@ class Scratch:
             if not unusable:
                 output = self.quarantine / name
                 os.rename(self.outputs / name, output)
+                with suppress(OSError):
+                    os.chmod(output, 0o600)
         extra, total = _list_folder(self.outputs)
         before, changes = self._input_stat, ""
         try:
@@ -225,7 +236,8 @@ class Scratch:
     def empty(self) -> None:
         """Remove everything an attempt left, so that the next one starts with nothing of it."""
         for folder in (self.inputs, self.outputs, self.quarantine):
-            remove_tree(folder)
+            if folder.exists():
+                remove_tree(folder)
         self._lay_out()
         self._input_stat = None
         if self._mounted:
@@ -236,7 +248,9 @@ class Scratch:
     def used(self) -> tuple[int, int]:
         """Bytes and inodes in use on the scratch file system; of the folder's tree where none is mounted."""
         if not self._mounted:
-            return tree_use(self.disk, self._limits.disk_bytes, self._limits.disk_inodes)
+            # Counted beyond the limit, as far as the mounted file system would reach: the input is not the container's.
+            most_bytes = self._limits.disk_bytes + self._largest_input + _SPARE_BYTES
+            return tree_use(self.disk, most_bytes, self._limits.disk_inodes + _SPARE_INODES)
         now = os.statvfs(self.disk)
         return (now.f_blocks - now.f_bfree) * now.f_frsize, now.f_files - now.f_ffree
 
@@ -248,9 +262,9 @@ def _lock_file(path: Path, mode: int = 0o600) -> int | None:
     """Lock a file for this process alone; its descriptor, or None where another process holds it."""
     try:
         # Another user's file in a sticky folder may be opened, but not with O_CREAT.
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     except FileNotFoundError:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, mode)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
         os.fchmod(descriptor, mode)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -258,6 +272,22 @@ def _lock_file(path: Path, mode: int = 0o600) -> int | None:
         os.close(descriptor)
         return None
     return descriptor
+
+
+def make_root(root: Path) -> None:
+    """Make the scratch root where it is not there.
+
+    Raises:
+        UsageError: it cannot be made, or somebody else made it first where everybody may write.
+    """
+    remedy = "Set HARNESS_SCRATCH to a folder that you can write to."
+    try:
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found, above = os.lstat(root), os.stat(root.parent)
+    except OSError as error:
+        raise UsageError(f"{root}: scratch space cannot be made there ({error.strerror}). {remedy}") from error
+    if above.st_mode & stat.S_IWOTH and (found.st_uid != os.getuid() or not stat.S_ISDIR(found.st_mode)):
+        raise UsageError(f"{root}: this scratch space is another user's. {remedy}")
 
 
 def host_lock_path(root: Path) -> Path:
@@ -274,9 +304,12 @@ def host_lock(root: Path) -> Iterator[None]:
     Raises:
         UsageError: another run is being timed here.
     """
-    root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_root(root)
     path = host_lock_path(root)
-    descriptor = _lock_file(path, mode=0o666)
+    try:
+        descriptor = _lock_file(path, mode=0o666)
+    except OSError as error:
+        raise UsageError(f"{path}: the lock of this host cannot be opened ({error.strerror}). Remove it.") from error
     if descriptor is None:
         raise UsageError(
             f"another run is being timed on this host (it holds {path}), and two at once would "
@@ -301,10 +334,12 @@ def is_alive(root: Path, label: str) -> bool:
 
 
 def reap_folders(root: Path) -> list[str]:
-    """Remove scratch folders (and mounts) of runs that died; returns their labels."""
+    """Remove scratch folders (and mounts) of runs that died, and nothing else; returns their labels."""
     dead = []
+    run = re.compile(re.escape(owner_prefix(root)) + "[0-9a-f]{12}")
     for folder in sorted(root.iterdir()) if root.is_dir() else []:
-        if folder.is_dir() and not is_alive(root, folder.name):
+        ours = run.fullmatch(folder.name) and folder.is_dir() and not folder.is_symlink()
+        if ours and not is_alive(root, folder.name):
             remove_folder(folder)
             dead.append(folder.name)
     return dead
@@ -324,25 +359,47 @@ def remove_folder(folder: Path) -> None:
 def remove_tree(folder: Path) -> None:
     """Remove a folder; folders inside that lack the user's own permission bits are opened first.
 
+    Folders are moved up before they are emptied: a container can nest them deeper than recursion or the
+    longest path reaches.
+
     Raises:
         HarnessFault: something in it belongs to another user.
     """
+    top, mark, moved = str(folder), secrets.token_hex(8), 0
+    if not os.path.lexists(top):
+        return
+    todo = [top]
+    try:
+        while todo:
+            here = todo.pop()
+            for inner in _remove_files(here):
+                if here != top:
+                    moved += 1
+                    higher = f"{top}/{mark}-{moved}"
+                    os.rename(inner, higher)
+                    inner = higher
+                todo.append(inner)
+            if here != top:
+                os.rmdir(here)
+        os.rmdir(top)
+    except OSError as error:
+        raise HarnessFault(f"{error.filename}: cannot be removed ({error.strerror})") from error
 
-    def open_up(function: object, path: str, error: BaseException) -> None:
-        parent = os.path.dirname(path)
-        try:
-            os.chmod(parent, 0o700)
-            if os.path.isdir(path) and not os.path.islink(path):
-                os.chmod(path, 0o700)
-                shutil.rmtree(path)
+
+def _remove_files(folder: str) -> list[str]:
+    """Remove all but the folders of a folder; returns those, opened to this user."""
+    with suppress(OSError):
+        os.chmod(folder, 0o700)
+    folders = []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                with suppress(OSError):
+                    os.chmod(entry.path, 0o700)
+                folders.append(entry.path)
             else:
-                os.unlink(path)
-        except FileNotFoundError:
-            pass
-        except OSError as again:
-            raise HarnessFault(f"{path}: cannot be removed ({again.strerror})") from error
-
-    shutil.rmtree(folder, onerror=lambda function, path, info: open_up(function, path, info[1]))
+                os.unlink(entry.path)
+    return folders
 
 
 # --------------------------------------------------------------------------- small tools
@@ -374,8 +431,10 @@ def tree_use(folder: Path, most_bytes: int, most_inodes: int) -> tuple[int, int]
                         continue
                     if total > most_bytes or inodes > most_inodes:
                         break
-        except OSError:  # removed while we looked
-            continue
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:  # no path leads there, so nobody knows how much it is
+                return most_bytes + 1, inodes
+            continue  # removed while we looked
     return total, inodes
 
 

@@ -120,7 +120,8 @@ def test_no_privileges(shell: Run) -> None:
     """No capability, no new privileges, no network but loopback, a process limit, an init process."""
     log = shell(
         "grep -E 'CapEff|CapBnd|NoNewPrivs|Seccomp:' /proc/self/status; ls /sys/class/net;"
-        "tr '\\0' ' ' </proc/1/cmdline; echo; cat /sys/fs/cgroup/pids/pids.max /sys/fs/cgroup/pids.max 2>/dev/null; ls /var/run/docker.sock; id -u"
+        "tr '\\0' ' ' </proc/1/cmdline; echo;"
+        "cat /sys/fs/cgroup/pids/pids.max /sys/fs/cgroup/pids.max 2>/dev/null; ls /var/run/docker.sock; id -u"
     ).log
     assert "CapEff:\t0000000000000000" in log
     assert "CapBnd:\t0000000000000000" in log
