@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
 from harness import contract
-from harness.errors import InputError, UsageError
+from harness.errors import HarnessFault, InputError, UsageError
 from harness.protocol import Protocol as Challenge
 from harness.records import Case
+
+#: Broken cases that one message names.
+_MOST_NAMED = 20
 
 
 class FileFacts(Protocol):
@@ -19,8 +23,8 @@ class FileFacts(Protocol):
     def file_facts(self, path: Path, use: str) -> dict[str, Any] | None:
         """Facts kept for an unchanged file."""
 
-    def keep_file_facts(self, path: Path, use: str, facts: dict[str, Any]) -> None:
-        """Keep facts of a file."""
+    def keep_file_facts(self, path: Path, use: str, facts: dict[str, Any], seen: os.stat_result) -> None:
+        """Keep facts of a file; `seen` is its state from before it was read."""
 
 
 def case_files(folder: str | Path) -> list[Path]:
@@ -45,9 +49,14 @@ def _npz_files(folder: Path, inner: str, what: str) -> list[Path]:
     if not folder.is_dir():
         raise UsageError(f"{folder}: no such folder of {what}. Give the folder that holds the .npz files.")
     for place in (folder, folder / inner):
-        if place.is_dir() and (found := sorted(p for p in place.iterdir() if p.suffix == ".npz" and p.is_file())):
+        if place.is_dir() and (found := sorted(p for p in place.iterdir() if _is_npz(p))):
             return found
     raise UsageError(f"{folder}: holds no .npz file. Give the folder that holds the {what}.")
+
+
+def _is_npz(path: Path) -> bool:
+    """Whether this is a file to be read; ``._NAME.npz``, which some systems' archives hold beside NAME, is none."""
+    return path.suffix == ".npz" and not path.name.startswith(".") and path.is_file()
 
 
 def load_cases(
@@ -66,19 +75,20 @@ def load_cases(
 
     Raises:
         UsageError: no cases there.
-        InputError: the first broken case, and how many more there are.
+        InputError: the first broken case, with the others named.
     """
     cases, broken = [], []
     for path in case_files(folder):
         facts = memory.file_facts(path, "case") if memory else None
         if facts is None:
+            seen = path.stat()
             try:
                 facts = _facts(path)
             except InputError as error:
                 broken.append(error)
                 continue
             if memory:
-                memory.keep_file_facts(path, "case", facts)
+                memory.keep_file_facts(path, "case", facts, seen)
         name = contract.case_name(path)
         for warning in facts["warnings"]:
             tell(f"{name}: {warning}")
@@ -95,15 +105,20 @@ def load_cases(
             )
         )
     if broken:
-        for other in broken[1:]:
-            tell(str(other))
-        first = broken[0]
-        more = f" {len(broken) - 1} more broken cases are listed above." if len(broken) > 1 else ""
-        raise InputError(first.path, first.fault, first.remedy + more)
+        raise _one_error(broken)
     hidden = sorted({key for case in cases for key in case.hidden_keys})
     if hidden:
         tell(f"keys that submissions are not shown are left out of the cases: {', '.join(hidden)}")
     return cases
+
+
+def _one_error(broken: list[InputError]) -> InputError:
+    """The first error, with the others named."""
+    first, others = broken[0], [f"{error.path.name}: {error.fault}" for error in broken[1:]]
+    if not others:
+        return first
+    named = "; ".join(others[:_MOST_NAMED]) + ("; ..." if len(others) > _MOST_NAMED else "")
+    return InputError(first.path, first.fault, f"{first.remedy} {len(others)} more are broken: {named}")
 
 
 def _facts(path: Path) -> dict[str, Any]:
@@ -119,11 +134,17 @@ def _facts(path: Path) -> dict[str, Any]:
 
 
 def visible_file(case: Case, folder: Path) -> Path:
-    """The file that a submission gets: the organizer's own, or a copy in `folder` without its hidden keys."""
+    """The file that a submission gets: the organizer's own, or a copy in `folder` without its hidden keys.
+
+    Raises:
+        HarnessFault: the case is not what it was when it was checked.
+    """
     if not case.hidden_keys:
         return case.path
-    copy = folder / f"{case.name}.npz"
+    copy = folder / f"{case.digest}.npz"  # by content: one that a killed run left may be of an older case
     if not copy.exists():
+        if file_digest(case.path) != case.digest:
+            raise HarnessFault(f"{case.path} changed since the run began. Give the same command again.")
         arrays = contract.read_case(case.path)
         keep = {contract.IMAGE_KEY: arrays.imgs, contract.BOXES_KEY: arrays.boxes}
         if arrays.spacing is not None:
@@ -142,6 +163,7 @@ def remember_digest(path: Path, memory: FileFacts) -> str:
     """SHA-256 of a file's bytes, taken from `memory` while its size and modification time stay."""
     facts = memory.file_facts(path, "digest")
     if facts is None:
+        seen = path.stat()
         facts = {"digest": file_digest(path)}
-        memory.keep_file_facts(path, "digest", facts)
+        memory.keep_file_facts(path, "digest", facts, seen)
     return str(facts["digest"])

@@ -115,11 +115,12 @@ def _reference_fault(path: Path, case: Case, ledger: Ledger) -> str:
     """Why a reference cannot be used, "" if it can; an unchanged file is read once."""
     facts = ledger.file_facts(path, "reference")
     if facts is None:
+        seen = path.stat()
         try:
             facts = {"shape": list(contract.read_reference(path).array.shape), "fault": ""}
         except InputError as error:
             facts = {"shape": [], "fault": f"{error.fault}. {error.remedy}"}
-        ledger.keep_file_facts(path, "reference", facts)
+        ledger.keep_file_facts(path, "reference", facts, seen)
     if facts["fault"]:
         return str(facts["fault"])
     wanted = contract.segmentation_shape(case.name, case.image_shape)

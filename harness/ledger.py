@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,9 +30,9 @@ CREATE TABLE IF NOT EXISTS cases (
     name TEXT PRIMARY KEY, task TEXT NOT NULL, path TEXT NOT NULL, digest TEXT NOT NULL, bytes INTEGER NOT NULL,
     image_shape TEXT NOT NULL, boxes INTEGER NOT NULL, hidden_keys TEXT NOT NULL
 );
-CREATE TABLE IF NOT EXISTS files (
-    path TEXT NOT NULL, use TEXT NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, facts TEXT NOT NULL,
-    PRIMARY KEY (path, use)
+CREATE TABLE IF NOT EXISTS file_facts (
+    path TEXT NOT NULL, use TEXT NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, ctime_ns INTEGER NOT NULL,
+    facts TEXT NOT NULL, PRIMARY KEY (path, use)
 );
 CREATE TABLE IF NOT EXISTS attempts (
     key TEXT PRIMARY KEY,
@@ -90,6 +91,12 @@ class Ledger:
         except sqlite3.Error as error:
             raise LedgerError(f"{self.path}: {error}. Is the disk full, or is another process writing?") from error
 
+    def _rows(self, query: str, values: tuple[Any, ...] = ()) -> list[Any]:
+        try:
+            return self._db.execute(query, values).fetchall()
+        except sqlite3.Error as error:
+            raise LedgerError(f"{self.path}: {error}. If it is damaged, move it away to begin anew.") from error
+
     # -- what is current
 
     def register_submission(self, submission: Submission) -> None:
@@ -109,7 +116,7 @@ class Ledger:
 
     def submissions(self) -> list[Submission]:
         """The current image of every team, by team name."""
-        rows = self._db.execute("SELECT team, source, image_id, identity, bytes, labels FROM teams ORDER BY team")
+        rows = self._rows("SELECT team, source, image_id, identity, bytes, labels FROM teams ORDER BY team")
         return [Submission(t, s, i, d, b, json.loads(labels)) for t, s, i, d, b, labels in rows]
 
     def register_cases(self, cases: list[Case]) -> None:
@@ -134,7 +141,7 @@ class Ledger:
 
     def cases(self) -> list[Case]:
         """The current cases, by name."""
-        rows = self._db.execute(
+        rows = self._rows(
             "SELECT name, task, path, digest, bytes, image_shape, boxes, hidden_keys FROM cases ORDER BY name"
         )
         return [
@@ -143,20 +150,19 @@ class Ledger:
         ]
 
     def file_facts(self, path: Path, use: str) -> dict[str, Any] | None:
-        """What was found out about a file earlier, if it has not changed since (size and modification time)."""
+        """What was found out about a file earlier, if it has not changed since (size, dates of content and inode)."""
         now = path.stat()
-        row = self._db.execute(
-            "SELECT facts FROM files WHERE path=? AND use=? AND size=? AND mtime_ns=?",
-            (str(path), use, now.st_size, now.st_mtime_ns),
-        ).fetchone()
-        return None if row is None else json.loads(row[0])
+        rows = self._rows(
+            "SELECT facts FROM file_facts WHERE path=? AND use=? AND size=? AND mtime_ns=? AND ctime_ns=?",
+            (os.path.realpath(path), use, now.st_size, now.st_mtime_ns, now.st_ctime_ns),
+        )
+        return json.loads(rows[0][0]) if rows else None
 
-    def keep_file_facts(self, path: Path, use: str, facts: dict[str, Any]) -> None:
-        """Keep what was found out about a file."""
-        now = path.stat()
-        row = (str(path), use, now.st_size, now.st_mtime_ns, json.dumps(facts))
+    def keep_file_facts(self, path: Path, use: str, facts: dict[str, Any], seen: os.stat_result) -> None:
+        """Keep what was found out about a file; `seen` is its state from before it was read."""
+        row = (os.path.realpath(path), use, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns, json.dumps(facts))
         with self._transaction() as db:
-            db.execute("INSERT OR REPLACE INTO files VALUES (?,?,?,?,?)", row)
+            db.execute("INSERT OR REPLACE INTO file_facts VALUES (?,?,?,?,?,?)", row)
 
     # -- attempts
 
@@ -193,37 +199,42 @@ class Ledger:
 
     def settled(self) -> set[str]:
         """Digests of the keys that have a result (a harness fault is none)."""
-        rows = self._db.execute("SELECT key FROM attempts WHERE outcome != ?", (Outcome.HARNESS_FAULT.value,))
+        rows = self._rows("SELECT key FROM attempts WHERE outcome != ?", (Outcome.HARNESS_FAULT.value,))
         return {key for (key,) in rows}
 
     def attempts(self, settings: str | None = None) -> list[Attempt]:
         """Attempts of the teams' current images on the current cases, by team, case and repeat.
 
+        Timings of two kinds of host are never mixed: those of the host class that ran last are given.
+
         Args:
             settings: only those made under these settings; None for those of the last run.
         """
-        rows = self._db.execute(
+        settings = settings or self.meta("settings")
+        rows = self._rows(
             "SELECT record FROM attempts JOIN teams USING (team) JOIN cases ON cases.name = attempts.case_name "
             "WHERE attempts.identity = teams.identity AND attempts.case_digest = cases.digest "
-            "AND attempts.settings = ? ORDER BY attempts.team, case_name, repeat",
-            (settings or self.meta("settings"),),
+            "AND attempts.settings = ? AND attempts.host_class = "
+            "(SELECT host_class FROM attempts WHERE settings = ? ORDER BY rowid DESC LIMIT 1) "
+            "ORDER BY attempts.team, case_name, repeat",
+            (settings, settings),
         )
         return [_attempt(json.loads(record)) for (record,) in rows]
 
     def outdated(self) -> int:
         """Attempts that are history: made with another image, case or other settings than the current ones."""
-        (total,) = self._db.execute("SELECT count(*) FROM attempts").fetchone()
+        ((total,),) = self._rows("SELECT count(*) FROM attempts")
         return int(total) - len(self.attempts())
 
     # -- scores
 
     def score(self, prediction: str, reference: str, scorer: str) -> Score | None:
         """A score computed earlier, by the digests of both files and the scorer's version."""
-        row = self._db.execute(
+        rows = self._rows(
             "SELECT vals, outcome, reason FROM scores WHERE prediction=? AND reference=? AND scorer=?",
             (prediction, reference, scorer),
-        ).fetchone()
-        return None if row is None else Score(json.loads(row[0]), Outcome(row[1]), row[2])
+        )
+        return Score(json.loads(rows[0][0]), Outcome(rows[0][1]), rows[0][2]) if rows else None
 
     def add_score(self, prediction: str, reference: str, scorer: str, score: Score) -> None:
         """Keep a score."""
@@ -235,8 +246,8 @@ class Ledger:
 
     def meta(self, name: str) -> str:
         """A named setting, "" where it was never set."""
-        row = self._db.execute("SELECT value FROM meta WHERE name=?", (name,)).fetchone()
-        return "" if row is None else str(row[0])
+        rows = self._rows("SELECT value FROM meta WHERE name=?", (name,))
+        return str(rows[0][0]) if rows else ""
 
     def set_meta(self, name: str, value: str) -> None:
         """Set a named setting."""

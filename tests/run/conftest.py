@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import uuid
 from pathlib import Path
 
@@ -35,6 +34,3 @@ def scratch_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     root = tmp_path / "scratch"
     monkeypatch.setenv("HARNESS_SCRATCH", str(root))
     return root
-
-
-as_root = pytest.mark.skipif(os.getuid() != 0, reason="needs root: mounts a file system")

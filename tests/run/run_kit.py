@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import platform
 import sys
 import tarfile
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from harness import contract
 from harness.ledger import AttemptKey
@@ -31,6 +33,8 @@ PROTOCOL = load_protocol()
 HERE = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
 
 SIDE = 24
+
+as_root = pytest.mark.skipif(os.getuid() != 0, reason="needs root: mounts file systems, changes users")
 
 
 # --------------------------------------------------------------------------- cases

@@ -6,14 +6,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import as_root
-from run_kit import LIMITS
+from run_kit import LIMITS, as_root
 
 from harness.run import disk, scratch
 from harness.run.disk import DiskWatch
 from harness.run.scratch import Scratch
 
 LIMIT = LIMITS.disk_bytes
+
+
+def nothing() -> int:
+    """An engine that knows of no writable layer."""
+    return 0
 
 
 @pytest.fixture(params=[pytest.param("mounted", marks=as_root), "watched"])
@@ -29,7 +33,7 @@ def space(request, tmp_path, monkeypatch):
 
 
 def test_what_stays_below_the_limit_passes(space):
-    watch = DiskWatch(space, [], LIMITS)
+    watch = DiskWatch(space, [], LIMITS, nothing)
     assert not watch.over()
     (space.outputs / "x.npz").write_bytes(b"x" * (LIMIT - (1 << 20)))
     assert not watch.over()
@@ -38,7 +42,7 @@ def test_what_stays_below_the_limit_passes(space):
 
 
 def test_bytes_beyond_the_limit(space):
-    watch = DiskWatch(space, [], LIMITS)
+    watch = DiskWatch(space, [], LIMITS, nothing)
     (space.outputs / "x.npz").write_bytes(b"x" * (LIMIT + (1 << 20)))
     assert watch.over()
     assert watch.final()
@@ -47,14 +51,14 @@ def test_bytes_beyond_the_limit(space):
 
 def test_many_small_files_of_few_bytes_beyond_the_limit(space):
     """A counter that stops just beyond the limit must not forget what was there before."""
-    watch = DiskWatch(space, [], LIMITS)
+    watch = DiskWatch(space, [], LIMITS, nothing)
     for number in range(LIMIT // (64 << 10) + 8):
         (space.outputs / f"{number}").write_bytes(b"x" * (64 << 10))
     assert watch.over()
 
 
 def test_inodes_beyond_the_limit(space):
-    watch = DiskWatch(space, [], LIMITS)
+    watch = DiskWatch(space, [], LIMITS, nothing)
     for number in range(LIMITS.disk_inodes - 10):
         (space.outputs / f"{number}").touch()
     assert not watch.over()
@@ -75,7 +79,7 @@ class TestLayer:
     def test_it_counts_together_with_scratch(self, space, layer, monkeypatch):
         free = [100 << 30]
         monkeypatch.setattr(DiskWatch, "_host_free", lambda self: (free[0], 10_000_000))
-        watch = DiskWatch(space, [layer], LIMITS)
+        watch = DiskWatch(space, [layer], LIMITS, nothing)
         (layer / "cache").write_bytes(b"x" * (LIMIT - (2 << 20)))
         assert not watch.over()  # the host seems to have lost nothing, so nothing was walked
         free[0] -= disk._WALK_BYTES + 1
@@ -86,7 +90,7 @@ class TestLayer:
     def test_a_walk_is_not_repeated_while_nothing_is_lost(self, space, layer, monkeypatch):
         walks = []
         monkeypatch.setattr(disk, "tree_use", lambda *args: walks.append(args) or (0, 0))
-        watch = DiskWatch(space, [layer], LIMITS)
+        watch = DiskWatch(space, [layer], LIMITS, nothing)
         for _ in range(20):
             watch.over()
         assert len(walks) <= 1  # others may write to this disk meanwhile
@@ -95,12 +99,26 @@ class TestLayer:
         free = [10_000_000]
         monkeypatch.setattr(DiskWatch, "_host_free", lambda self: (100 << 30, free[0]))
         limits = replace(LIMITS, disk_inodes=50)
-        watch = DiskWatch(space, [layer], limits)
+        watch = DiskWatch(space, [layer], limits, nothing)
         for number in range(60):
             (layer / f"{number}").touch()
         free[0] -= disk._WALK_INODES + 1
         assert watch.over()
 
     def test_a_layer_that_cannot_be_seen_is_left_out(self, space, tmp_path):
-        watch = DiskWatch(space, [Path("/nowhere/upper"), tmp_path / "gone"], LIMITS)
+        watch = DiskWatch(space, [Path("/nowhere/upper"), tmp_path / "gone"], LIMITS, nothing)
         assert not watch.over()
+
+    def test_the_engine_is_asked_now_and_then_where_the_layer_cannot_be_seen(self, space, tmp_path):
+        asked = []
+        watch = DiskWatch(space, [tmp_path / "gone"], LIMITS, lambda: asked.append(1) or LIMIT + 1)
+        looks = 0
+        while not watch.over():
+            looks += 1
+            assert looks < 100
+        assert len(asked) == 1
+        assert looks >= 10  # asking costs the engine time
+
+    def test_the_engine_is_not_asked_where_the_layer_can_be_seen(self, space, layer):
+        watch = DiskWatch(space, [layer], LIMITS, lambda: pytest.fail("asked"))
+        assert not any(watch.over() for _ in range(100))

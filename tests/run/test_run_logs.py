@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import socket
 import struct
 
@@ -66,7 +67,7 @@ def read_through(data: bytes, cuts: list[int]) -> HeadAndTail:
     ours, theirs = socket.socketpair()
     reader = LogReader(ours)
     marks = [0, *sorted(cuts), len(data)]
-    for start, end in zip(marks, marks[1:], strict=False):
+    for start, end in itertools.pairwise(marks):
         theirs.sendall(data[start:end])
     theirs.close()
     return reader.close()
