@@ -26,7 +26,7 @@ demo: setup
 	  --cases inputs/imgs --gts inputs/gts --out $(DEMO)
 
 test: setup lint
-	$(BIN)/python -m pytest
+	HARNESS_NEED_DOCKER=1 $(BIN)/python -m pytest --numprocesses $$(nproc) --dist loadgroup
 
 lint: setup-python
 	$(BIN)/ruff format --check .

@@ -115,8 +115,8 @@ class Phases:
     Attributes:
         create_s: the engine's create call.
         start_s: the engine's start call (namespaces, cgroups, first exec).
-        run_s: from the start call's return to the end of the container's init: the time inside the container
-            (by the engine's own clock where the init ended before it could be watched).
+        run_s: from the engine's word that the container has started to the end of its init: the time inside
+            (by the engine's own clock alone where the init ended before it could be watched).
         exit_detection_s: from the end of the container's init to the engine's word of it.
         remove_s: the engine's remove call.
         wall_s: from before create to after removal.

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from harness.chain import Summary
 from harness.cli.console import error_console, output_console
 from harness.cli.evaluate import run_and_score
 from harness.cli.options import add_run_options, count, out_folder, run_settings
@@ -65,10 +66,11 @@ def execute(args: argparse.Namespace) -> int:
     chain.gts = args.gts or str(_SAMPLES / "gts")
     chain.score_only = False
     team = parse_submission(args.submission).team
+    _check_files(args)
     out = OutDir(out_folder(args.out))
-    code = run_and_score(chain, out, run_settings(chain)).exit_code()
+    summary = run_and_score(chain, out, run_settings(chain))
     frame = read_results(out.results)
-    own = frame[frame["team"] == team]
+    own = frame[frame["team"] == team]  # the folder may hold other teams' checks
     _show(output_console(), own)
     show_advice(output_console(), own["outcome"])
     failed = own[own["outcome"] != Outcome.OK]
@@ -84,12 +86,23 @@ def execute(args: argparse.Namespace) -> int:
         _write_junit(Path(args.junit), own, team)
     if args.against:
         _rank_beside(own, args, out)
+    mine = int(own["outcome"].isin([outcome.value for outcome in FAILURES]).sum())
+    faults = int((own["outcome"] == Outcome.HARNESS_FAULT).sum())
+    code = Summary(len(own), mine, faults, summary.bad_references).exit_code()
     if code not in (EXIT_OK, EXIT_SUBMISSION_FAILED):
         return code
-    mine = own["outcome"].isin([outcome.value for outcome in FAILURES]).any()
     verdict = f"{team} fails on {len(failed)} of {len(own)} cases" if mine else f"{team} works on all {len(own)} cases"
     output_console().print(verdict, style="bold red" if mine else "bold green", markup=False, highlight=False)
-    return EXIT_SUBMISSION_FAILED if mine else EXIT_OK
+    return code
+
+
+def _check_files(args: argparse.Namespace) -> None:
+    """Refuse files that cannot be read or written before anything is run."""
+    for path in (Path(name) for name in (args.json, args.junit) if name):
+        if path.is_dir() or not path.parent.is_dir():
+            raise UsageError(f"{path}: not a file in an existing folder. Make the folder or choose another file.")
+    if args.against:
+        read_results(args.against)
 
 
 def _show(console: Console, rows: pd.DataFrame) -> None:
@@ -117,13 +130,16 @@ def _verdicts(rows: pd.DataFrame, team: str) -> dict[str, Any]:
 def _write_junit(path: Path, rows: pd.DataFrame, team: str) -> None:
     from xml.etree import ElementTree as Xml
 
-    failed = rows[rows["outcome"] != Outcome.OK]
-    suite = Xml.Element("testsuite", name=team, tests=str(len(rows)), failures=str(len(failed)))
+    charged = rows["outcome"].isin([outcome.value for outcome in FAILURES])
+    errors = len(rows) - int(charged.sum()) - int((rows["outcome"] == Outcome.OK).sum())
+    counts = {"tests": len(rows), "failures": int(charged.sum()), "errors": errors}
+    suite = Xml.Element("testsuite", {"name": team} | {kind: str(number) for kind, number in counts.items()})
     for row in rows.to_dict("records"):
         seconds = 0.0 if pd.isna(row["wall_s"]) else row["wall_s"]
         case = Xml.SubElement(suite, "testcase", classname=team, name=str(row["case"]), time=f"{seconds:.3f}")
         if row["outcome"] != Outcome.OK:
-            Xml.SubElement(case, "failure", type=str(row["outcome"]), message=str(row["reason"]))
+            kind = "failure" if row["outcome"] in FAILURES else "error"  # nobody's fault, or the organizer's
+            Xml.SubElement(case, kind, type=str(row["outcome"]), message=str(row["reason"]))
     Xml.ElementTree(suite).write(path, encoding="utf-8", xml_declaration=True)
 
 

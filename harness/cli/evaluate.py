@@ -8,10 +8,10 @@ from pathlib import Path
 from harness.cases import load_cases
 from harness.chain import Summary, collect, find_references, score_attempts
 from harness.cli.console import error_console, output_console
-from harness.cli.options import add_run_options, count, out_folder, ranked_runtime, run_settings
+from harness.cli.options import add_run_options, count, out_folder, ranked_runtime, run_settings, whole
 from harness.cli.progress import bar
 from harness.cli.rank import print_ranking
-from harness.cli.run import resume_advice, run
+from harness.cli.run import RUNTIME_OF, TIME_LIMIT_OF, resume_advice, run
 from harness.cli.show import show_outcomes
 from harness.errors import UsageError
 from harness.layout import OutDir
@@ -52,7 +52,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-rank", action="store_true", help="stop after the results table")
     parser.add_argument("--no-report", action="store_true", help="stop after the ranking")
     parser.add_argument("--workers", type=count, metavar="N", help="scoring processes (default: one a CPU)")
-    parser.add_argument("--bootstrap", type=int, metavar="N", help="bootstrap samples (default: 1000)")
+    parser.add_argument("--bootstrap", type=whole, metavar="N", help="samples, 0 for none (default: 1000)")
     add_run_options(parser)
 
 
@@ -78,32 +78,38 @@ def run_and_score(args: argparse.Namespace, out: OutDir, settings: RunSettings) 
     """The chain up to the results table with scores."""
     gts = Path(args.gts)
     with resume_advice(out), open_ledger(out.ledger) as ledger:
-        find_references(gts, load_cases(args.cases, settings.protocol, ledger))
+        cases = load_cases(args.cases, settings.protocol, ledger)
+        find_references(gts, cases)
         if not args.score_only:
             run(args, out, ledger, settings)
-        summary = _score(args, out, ledger, settings, gts)
+        summary = _score(args, out, ledger, settings, {case.name for case in cases})
     for case, reason in summary.bad_references.items():
         error_console().print(f"broken reference of {case}: {reason}", style="bold red", markup=False, highlight=False)
     return summary
 
 
-def _score(args: argparse.Namespace, out: OutDir, ledger: Ledger, settings: RunSettings, gts: Path) -> Summary:
+def _score(args: argparse.Namespace, out: OutDir, ledger: Ledger, settings: RunSettings, names: set[str]) -> Summary:
+    """Score the attempts on the named cases; others that the folder knows of have no reference here."""
     digest = ledger.meta("settings") if args.score_only else settings.digest()
-    attempts = ledger.attempts(digest)
+    attempts = [attempt for attempt in ledger.attempts(digest) if attempt.case in names]
     if not attempts:
-        raise UsageError(f"{out.ledger}: nothing has been run there yet. Run submissions first.")
+        raise UsageError(f"{out.ledger}: nothing has been run there on these cases yet. Run submissions first.")
     with bar(error_console(), "score") as shown:
         scores, bad = score_attempts(
             out,
             ledger,
             settings.protocol,
             attempts,
-            gts,
+            Path(args.gts),
             args.workers or default_workers(),
             lambda done, total: shown.advance(done, total, ""),
         )
-    runtime = ranked_runtime(args, settings.protocol)
-    return collect(out, settings.protocol, attempts, scores, bad, runtime, settings.limits.time_limit_s)
+    # What only scores again takes from the run what is not named anew.
+    before = ledger.meta(f"{RUNTIME_OF}{digest}") if args.score_only and args.runtime is None else ""
+    runtime = before or ranked_runtime(args, settings.protocol)
+    before = ledger.meta(f"{TIME_LIMIT_OF}{digest}") if args.score_only and args.time_limit is None else ""
+    limit_s = float(before) if before else settings.limits.time_limit_s
+    return collect(out, settings.protocol, attempts, scores, bad, runtime, limit_s)
 
 
 def _rank(args: argparse.Namespace, out: OutDir, settings: RunSettings) -> Ranking | None:

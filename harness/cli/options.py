@@ -13,15 +13,18 @@ from harness.protocol import DEFAULT_PROTOCOL, Protocol, load_protocol
 from harness.records import Limits
 from harness.run.runner import RunSettings
 
+#: The engine's own numbers end here.
+_LARGEST = (1 << 63) - 1
 _UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
 
 def size(text: str) -> int:
     """Bytes from "8g", "512m", "8 GiB" (binary units, as Docker reads them)."""
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([bkmgt]?)(?:i?b)?\s*", text.lower())
-    if not match or float(match[1]) <= 0:
+    match = re.fullmatch(r"\s*(\d{1,15}(?:\.\d{1,15})?)\s*([bkmgt]?)(?:i?b)?\s*", text.lower(), re.ASCII)
+    value = int(float(match[1]) * _UNITS[match[2]]) if match else 0
+    if not 1 <= value <= _LARGEST:
         raise argparse.ArgumentTypeError(f"{text!r} is no size; write it as 8g or 512m")
-    return int(float(match[1]) * _UNITS[match[2]])
+    return value
 
 
 def seconds(text: str) -> float:
@@ -37,22 +40,29 @@ def seconds(text: str) -> float:
 
 def count(text: str) -> int:
     """A whole number from 1."""
-    if not text.isdecimal() or int(text) < 1:
+    if not re.fullmatch(r"\d{1,9}", text, re.ASCII) or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 up")
+    return int(text)
+
+
+def whole(text: str) -> int:
+    """A whole number from 0."""
+    if not re.fullmatch(r"\d{1,9}", text, re.ASCII):
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 0 up")
     return int(text)
 
 
 def cpuset(text: str) -> str:
     """CPUs such as "0-3,6", all of them on this host."""
-    cpus: set[int] = set()
+    highest = 0
     for part in text.split(","):
-        match = re.fullmatch(r"(\d+)(?:-(\d+))?", part)
+        match = re.fullmatch(r"(\d{1,9})(?:-(\d{1,9}))?", part, re.ASCII)
         if not match or int(match[2] or match[1]) < int(match[1]):
             raise argparse.ArgumentTypeError(f"{text!r} is no list of CPUs; write it as 0-3,6")
-        cpus |= set(range(int(match[1]), int(match[2] or match[1]) + 1))
+        highest = max(highest, int(match[2] or match[1]))
     have = os.cpu_count() or 1
-    if max(cpus) >= have:
-        raise argparse.ArgumentTypeError(f"{text!r} names CPU {max(cpus)}; this host has CPUs 0-{have - 1}")
+    if highest >= have:
+        raise argparse.ArgumentTypeError(f"{text!r} names CPU {highest}; this host has CPUs 0-{have - 1}")
     return text
 
 
@@ -73,7 +83,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         choices=("interleaved", "team"),
         help="interleaved: all teams on a case in random order, then the next case (default); team: team after team",
     )
-    run.add_argument("--seed", type=int, default=0, metavar="N", help="of the random order (default: 0)")
+    run.add_argument("--seed", type=whole, default=0, metavar="N", help="of the random order (default: 0)")
     run.add_argument(
         "--runtime", choices=("wall_s", "run_s"), help="the ranked time: create to removal, or inside the container"
     )

@@ -20,6 +20,9 @@ from harness.run.runner import RunSettings
 from harness.run.stage import Brought, run_stage
 from harness.submissions import parse_submissions
 
+#: Settings of a run that scoring again needs, in the ledger under these names and the settings' digest.
+RUNTIME_OF, TIME_LIMIT_OF = "runtime of ", "time_limit_s of "
+
 SUMMARY = "Run submissions on cases, each attempt in a fresh container under the challenge's limits."
 EPILOG = """\
 A SUBMISSION is a docker save tarball, an image tag, or a folder with a Dockerfile; TEAM= names its team.
@@ -62,6 +65,8 @@ def run(args: argparse.Namespace, out: OutDir, ledger: Ledger, settings: RunSett
         brought = Brought(specs, Path(args.cases), Path(gts) if gts else None)
         progress = RunProgress(shown)
         runtime = ranked_runtime(args, settings.protocol)
+        ledger.set_meta(f"{RUNTIME_OF}{settings.digest()}", runtime)
+        ledger.set_meta(f"{TIME_LIMIT_OF}{settings.digest()}", repr(settings.limits.time_limit_s))
         run_stage(out, ledger, settings, brought, runtime, progress, shown.say)
     attempts = ledger.attempts(settings.digest())
     return collect(out, settings.protocol, attempts, {}, {}, runtime, settings.limits.time_limit_s)

@@ -119,9 +119,14 @@ class V1Meter(Meter):
         self._kills_final = self._read_own()
 
     def _read_own(self) -> bool:
-        if self._container is None:
+        try:  # engines differ in how they call the container's group; it is the only one below
+            with os.scandir(self._mounts["memory"] / self._relative) as entries:
+                name = next((entry.name for entry in entries if entry.is_dir()), None)
+        except OSError:
             return False
-        own = Path(self._relative) / self._container
+        if name is None:
+            return False
+        own = Path(self._relative) / name
         kills = _fields(self._mounts["memory"] / own / "memory.oom_control").get("oom_kill")
         if kills is None:
             return False

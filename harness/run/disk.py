@@ -21,18 +21,26 @@ class DiskWatch:
 
     Args:
         space: the run's scratch space.
+        before: bytes and inodes used in it before the container was made.
         folders: the container's writable layer and anonymous volumes on the engine's host.
         limits: `disk_bytes` and `disk_inodes` hold for the sum of all.
         ask: the engine's word on the layer's bytes, for where this user may not look into it.
     """
 
-    def __init__(self, space: Scratch, folders: list[Path], limits: Limits, ask: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        space: Scratch,
+        before: tuple[int, int],
+        folders: list[Path],
+        limits: Limits,
+        ask: Callable[[], int],
+    ) -> None:
         self._space = space
         readable = [folder for folder in folders if os.access(folder, os.R_OK | os.X_OK)]
         self._folders = readable
         self._ask = ask if len(readable) < len(folders) or not folders else None
         self._limits = limits
-        self._base = space.used()
+        self._base = before
         self._walked = self._host_free()
         self._layer = (0, 0)
         self._looks = 0

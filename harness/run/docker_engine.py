@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import select
+import tarfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,7 +22,7 @@ from docker.errors import APIError, DockerException, NotFound
 from docker.types import LogConfig, Mount
 
 from harness.errors import EngineError, HarnessFault
-from harness.records import Limits, Phases
+from harness.records import Limits, Phases, Resources
 from harness.run import cgroups, scratch
 from harness.run.disk import DiskWatch
 from harness.run.engine import EngineFacts, Execution, Job, Output
@@ -35,7 +36,28 @@ _SAMPLE_S = 0.05
 #: A call that should be instant takes this long only when the daemon hangs.
 _CALL_TIMEOUT_S = 120
 
+#: An image without a single file, to try the engine with.
+_EMPTY_IMAGE = "cvpr24-harness/empty:latest"
+#: A container that will not die is killed again after this long, and given up after the second figure.
+_KILL_AGAIN_S = 5.0
+_GIVE_UP_S = 120.0
+
 Stopped = Literal["timeout", "disk_limit"]
+
+#: What an image gets that no container can be started from: the exit code that the engine itself gives it.
+_UNSTARTABLE = Execution(
+    exit_code=128,
+    stopped=None,
+    phases=Phases(),
+    resources=Resources(),
+    log="",
+    input_digest="",
+    output=Output(None),
+)
+
+
+class RefusedError(EngineError):
+    """The engine answered, and refused."""
 
 
 def connect() -> docker.APIClient:
@@ -54,6 +76,13 @@ def connect() -> docker.APIClient:
             "socket, or point DOCKER_HOST at a running Docker or Podman."
         ) from error
     return client
+
+
+def engine_name(version: dict[str, Any]) -> str:
+    """An engine's name and version from its own word: Podman names itself, Docker says just "Engine"."""
+    parts = version.get("Components") or [{}]
+    name = str(parts[0].get("Name", "Engine"))
+    return f"{'Docker' if name == 'Engine' else name} {version['Version']}"
 
 
 def host_config(client: docker.APIClient, job: Job, inputs: Path, outputs: Path, parent: str | None) -> dict[str, Any]:
@@ -97,7 +126,7 @@ class DockerEngine:
         probe = self._new_meter(space.label, "probe")
         probe.close()
         self.facts = EngineFacts(
-            name=f"{version.get('Platform', {}).get('Name') or 'Docker'} {version['Version']}".strip(),
+            name=engine_name(version),
             api=self._api.api_version,
             os_arch=f"{info['OSType']}/{version['Arch']}",
             cgroup=f"v{info.get('CgroupVersion', '1')} {info.get('CgroupDriver', '')}",
@@ -120,6 +149,8 @@ class DockerEngine:
     def _call(self, what: str, function: Callable[..., Any], *args: Any, **named: Any) -> Any:
         try:
             return function(*args, **named)
+        except APIError as error:
+            raise RefusedError(f"the engine failed to {what} ({error.explanation or error})") from error
         except (DockerException, requests.RequestException) as error:
             raise EngineError(f"the engine failed to {what} ({error})") from error
 
@@ -132,7 +163,12 @@ class DockerEngine:
         meter = self._new_meter(self._scratch.label, job.name)
         try:
             digest = self._scratch.put(job.case_file, name)
-            execution = replace(self._run_container(job, meter), input_digest=digest)
+            try:
+                execution = replace(self._run_container(job, meter), input_digest=digest)
+            except RefusedError as refused:
+                if not self._starts_containers(job, meter):
+                    raise
+                execution = replace(_UNSTARTABLE, input_digest=digest, log=f"{refused}\n")
             if not self._scratch.readable(name):  # root's file, and this user is not root
                 self._as_root("chmod", "a+r", f"/scratch/{self._scratch.outputs.name}/{name}")
             left = self._scratch.collect(name)
@@ -195,10 +231,35 @@ class DockerEngine:
         finally:
             self._remove(created["Id"])
 
+    def _starts_containers(self, job: Job, meter: cgroups.Meter) -> bool:
+        """Whether the engine starts an empty image under a job's very settings: then the job's image is at fault.
+
+        A user that the image does not know, a file where a folder is mounted: such an image must not pass for
+        a broken host, or one submission could end everybody's run.
+        """
+        container = None
+        try:
+            if not self._api.images(name=_EMPTY_IMAGE):
+                repository, _, tag = _EMPTY_IMAGE.partition(":")
+                self._api.import_image_from_data(tarfile.NUL * 2 * tarfile.BLOCKSIZE, repository=repository, tag=tag)
+            config = host_config(self._api, job, self._scratch.inputs, self._scratch.outputs, meter.parent)
+            labels = {LABEL: self._scratch.label}
+            command = ["/sbin/docker-init", "--version"]
+            container = self._api.create_container(_EMPTY_IMAGE, command, host_config=config, labels=labels)["Id"]
+            self._api.start(container)
+        except (DockerException, requests.RequestException):
+            return False
+        else:
+            return True
+        finally:
+            if container is not None:
+                self._remove(container)
+
     def _run_container(self, job: Job, meter: cgroups.Meter) -> Execution:
         clock = time.monotonic
         config = host_config(self._api, job, self._scratch.inputs, self._scratch.outputs, meter.parent)
-        container, reader, stream = None, None, None
+        container, reader, stream, waiter = None, None, None, None
+        disk_before = self._scratch.used()
         began = clock()
         try:
             container = self._call(
@@ -222,15 +283,16 @@ class DockerEngine:
             waiter = _Waiter(self._waiter_api, container)
             attached = clock()
             self._call("start a container", self._api.start, container)
-            started = clock()
+            started, started_wall = clock(), time.time()
             meter.started(container)
-            watch, init = self._look_inside(container, job.limits)
+            watch, init = self._look_inside(container, job.limits, disk_before)
             stopped, ended = self._follow(container, job.limits, meter, watch, init, waiter, started)
             waiter.join()
             detected = clock()
             if ended is None:
                 meter.ended()
             state = self._call("inspect a container", self._api.inspect_container, container)["State"]
+            began_inside = started - _lag(state, started_wall, started - attached)
             gone_from = clock()
             self._remove(container)
             container = None
@@ -239,6 +301,8 @@ class DockerEngine:
             if container is not None:
                 with suppress(EngineError):
                     self._remove(container)
+            if waiter is not None:
+                waiter.close()
             log_kept = reader.close() if reader is not None else None
             if stream is not None:
                 with suppress(OSError):
@@ -254,7 +318,7 @@ class DockerEngine:
             phases=Phases(
                 create_s=created - began,
                 start_s=started - attached,
-                run_s=_engine_run_s(state) if ended is None else ended - started,
+                run_s=_engine_run_s(state) if ended is None else ended - began_inside,
                 exit_detection_s=None if ended is None else detected - ended,
                 remove_s=gone - gone_from,
                 wall_s=gone - began,
@@ -265,12 +329,16 @@ class DockerEngine:
             output=Output(None),
         )
 
-    def _look_inside(self, container: str, limits: Limits) -> tuple[DiskWatch, int | None]:
+    def _look_inside(
+        self, container: str, limits: Limits, disk_before: tuple[int, int]
+    ) -> tuple[DiskWatch, int | None]:
         """Where the container writes, and a descriptor that tells of its init's end (None: it ended already)."""
         facts = self._call("inspect a container", self._api.inspect_container, container)
         folders = [facts.get("GraphDriver", {}).get("Data", {}).get("UpperDir")]
         folders += [m["Source"] for m in facts.get("Mounts", []) if m["Type"] == "volume"]
-        watch = DiskWatch(self._scratch, [Path(f) for f in folders if f], limits, lambda: self._layer_bytes(container))
+        watch = DiskWatch(
+            self._scratch, disk_before, [Path(f) for f in folders if f], limits, lambda: self._layer_bytes(container)
+        )
         pid = facts["State"]["Pid"]
         init = None
         if pid and self._is_local():
@@ -290,6 +358,7 @@ class DockerEngine:
     ) -> tuple[Stopped | None, float | None]:
         """Watch a running container to its end; returns why it was killed, and when its init ended."""
         stopped: Stopped | None = None
+        first_kill = killed = 0.0
         poller = select.poll()
         for descriptor in (waiter.wake, init):
             if descriptor is not None:
@@ -312,7 +381,13 @@ class DockerEngine:
                     elif watch.over():
                         stopped = "disk_limit"
                     if stopped:
+                        first_kill = killed = time.monotonic()
                         self._kill(container)
+                elif time.monotonic() - first_kill > _GIVE_UP_S:
+                    raise EngineError(f"a container does not die {_GIVE_UP_S:.0f} s after it was killed")
+                elif time.monotonic() - killed > _KILL_AGAIN_S:
+                    killed = time.monotonic()
+                    self._kill(container)
         finally:
             if init is not None:
                 os.close(init)
@@ -335,6 +410,15 @@ class DockerEngine:
             return
         except (DockerException, requests.RequestException) as error:
             raise EngineError(f"the engine failed to remove a container ({error})") from error
+
+
+def _lag(state: dict[str, Any], returned: float, call_s: float) -> float:
+    """Seconds by which the start call returned later than the container had started, by the engine's clock.
+
+    Clocks of one host agree; whatever lies outside the call (another host's clock) is no lag.
+    """
+    lag = returned - datetime.fromisoformat(state["StartedAt"]).timestamp()
+    return lag if 0 <= lag <= call_s else 0.0
 
 
 def _engine_run_s(state: dict[str, Any]) -> float:
@@ -369,10 +453,15 @@ class _Waiter:
             EngineError: it told of something else.
         """
         self._thread.join()
-        os.close(self.wake)
-        os.close(self._told)
         if self._error is not None:
             raise EngineError(f"the engine stopped telling of a container ({self._error})") from self._error
+
+    def close(self) -> None:
+        """Give back what it holds, once its container is removed."""
+        self._thread.join(_GIVE_UP_S)
+        if not self._thread.is_alive():
+            os.close(self.wake)
+            os.close(self._told)
 
 
 # --------------------------------------------------------------------------- opening and cleaning

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import lzma
 import platform
+import re
 import tarfile
 import zlib
 from collections.abc import Iterator
@@ -64,6 +66,8 @@ def resolve(client: docker.APIClient, spec: SubmissionSpec) -> LoadedImage:
             f"Build or load it first, or give its tarball: docker load -i {spec.team}.tar.gz"
         ) from error
     except (DockerException, requests.RequestException) as error:
+        if spec.kind == "tag" and isinstance(error, APIError) and error.is_client_error():
+            raise SubmissionError(f"{spec.source}: no name of an image ({error.explanation})") from error
         raise EngineError(f"the engine failed on submission {spec.source} ({error})") from error
 
 
@@ -124,23 +128,39 @@ def _exists(client: docker.APIClient, reference: str) -> bool:
 def _build(client: docker.APIClient, spec: SubmissionSpec) -> str:
     """Build a folder; returns the new image's id."""
     context, dockerfile = build_context(Path(spec.source))
-    tag = f"{_REPOSITORY}/{spec.team}:latest"
+    tag = f"{_REPOSITORY}/{_tag_part(spec.team)}:latest"
     log.info("building %s from %s", tag, context / dockerfile)
     said: list[str] = []
-    for event in client.build(
-        path=str(context),
-        dockerfile=dockerfile,
-        tag=tag,
-        buildargs=build_arguments(client, context / dockerfile),
-        rm=True,
-        forcerm=True,
-        decode=True,
-    ):
-        said.append(str(event.get("stream", "")))
-        if "error" in event:
-            tail = "".join(said)[-2000:].strip()
-            raise SubmissionError(f"{spec.source}: docker build failed: {event['error']}\n{tail}")
+    try:
+        for event in client.build(
+            path=str(context),
+            dockerfile=dockerfile,
+            tag=tag,
+            buildargs=build_arguments(client, context / dockerfile),
+            rm=True,
+            forcerm=True,
+            decode=True,
+        ):
+            said.append(str(event.get("stream", "")))
+            if "error" in event:
+                tail = "".join(said)[-2000:].strip()
+                raise SubmissionError(f"{spec.source}: docker build failed: {event['error']}\n{tail}")
+    except APIError as error:  # a Dockerfile that the engine will not even begin with
+        if error.is_server_error():
+            raise
+        raise SubmissionError(f"{spec.source}: docker build failed: {error.explanation}") from error
+    except (OSError, ValueError) as error:
+        if isinstance(error, requests.RequestException):
+            raise
+        raise SubmissionError(f"{spec.source}: docker build failed: the folder cannot be sent ({error})") from error
     return str(client.inspect_image(tag)["Id"])
+
+
+def _tag_part(team: str) -> str:
+    """A team's name as part of an image's name, for which engines allow less than we do for teams."""
+    if re.fullmatch(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*", team):
+        return team
+    return f"team-{hashlib.sha256(team.encode()).hexdigest()[:12]}"
 
 
 # --------------------------------------------------------------------------- tarballs
@@ -218,12 +238,26 @@ def _load(client: docker.APIClient, spec: SubmissionSpec) -> LoadedImage:
     _check_platform(spec, config.get("os", ""), config.get("architecture", ""), here)
     layers = (config.get("rootfs") or {}).get("diff_ids") or []
     identity = image_identity(config.get("config") or {}, config["architecture"], config["os"], layers)
-    own_tag = f"{_REPOSITORY}/loaded-{spec.team}:{identity[:12]}"
+    own_tag = f"{_REPOSITORY}/loaded-{_tag_part(spec.team)}:{identity[:12]}"
     if _exists(client, own_tag) and _describe(client, spec, own_tag).identity == identity:
         return LoadedImage(_describe(client, spec, own_tag), own_tag)
 
-    before = {tag: _id_of(client, tag) for tag in facts.tags}
+    # A tarball saved from an image of ours names our own tag, which is not to be put back.
+    before = {tag: _id_of(client, tag) for tag in facts.tags if tag != own_tag}
     log.info("loading %s", path)
+    try:
+        _tag(client, _load_file(client, path), own_tag)
+    finally:
+        _put_back(client, before)
+    submission = _describe(client, spec, own_tag)
+    if submission.identity != identity:
+        client.remove_image(own_tag)
+        raise SubmissionError(f"{path}: what the engine loaded is not what the tarball's manifest declares")
+    return LoadedImage(submission, own_tag)
+
+
+def _load_file(client: docker.APIClient, path: Path) -> str:
+    """``docker load``; the loaded image's id."""
     loaded: str | None = None
     with open(path, "rb") as file:
         events: Iterator[dict[str, Any]] = client.load_image(file)
@@ -235,17 +269,17 @@ def _load(client: docker.APIClient, spec: SubmissionSpec) -> LoadedImage:
                     loaded = event["stream"].split(marker)[1].strip()
     if loaded is None:
         raise SubmissionError(f"{path}: docker load did not say which image it loaded")
-    image_id = str(client.inspect_image(loaded)["Id"])
-    _tag(client, image_id, own_tag)
-    for tag, old in before.items():  # tags that the load moved are put back
-        if old is None and _id_of(client, tag) == image_id:
+    return str(client.inspect_image(loaded)["Id"])
+
+
+def _put_back(client: docker.APIClient, before: dict[str, str | None]) -> None:
+    """Let tags that a load moved name again what they named before it (an id, or None for nothing)."""
+    for tag, old in before.items():
+        now = _id_of(client, tag)
+        if now is not None and old is None:
             client.remove_image(tag, noprune=True)
-        elif old is not None and old != image_id:
+        elif old is not None and old != now:
             _tag(client, old, tag)
-    submission = _describe(client, spec, own_tag)
-    if submission.identity != identity:
-        raise SubmissionError(f"{path}: what the engine loaded is not what the tarball's manifest declares")
-    return LoadedImage(submission, own_tag)
 
 
 def _tag(client: docker.APIClient, image_id: str, tag: str) -> None:
@@ -256,8 +290,10 @@ def _tag(client: docker.APIClient, image_id: str, tag: str) -> None:
 def _id_of(client: docker.APIClient, reference: str) -> str | None:
     try:
         return str(client.inspect_image(reference)["Id"])
-    except ImageNotFound:
-        return None
+    except APIError as error:
+        if error.is_server_error():
+            raise
+        return None  # not here, or no name that an image could have
 
 
 def remove_loaded(client: docker.APIClient, images: list[LoadedImage]) -> None:
@@ -266,5 +302,5 @@ def remove_loaded(client: docker.APIClient, images: list[LoadedImage]) -> None:
         if image.tag is not None:
             try:
                 client.remove_image(image.tag)
-            except APIError as error:
-                log.warning("image %s stays: %s", image.tag, error.explanation)
+            except (DockerException, requests.RequestException) as error:
+                log.warning("image %s stays: %s", image.tag, error)

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from harness.errors import EngineError
 from harness.records import Limits, Phases, Resources
-from harness.run.docker_engine import LABEL, connect, reap, remove_containers
+from harness.run.docker_engine import LABEL, connect, engine_name, reap, remove_containers
 from harness.run.engine import EngineFacts, Execution, Job, Output
 from harness.run.logs import HeadAndTail
 from harness.run.scratch import Scratch, copy_and_hash, host_lock, scratch_root
@@ -97,7 +97,7 @@ def open_official_engine(limits: Limits, root: Path | None = None) -> Iterator[O
         with Scratch(root, limits, 0) as space:
             version, info = client.version(), client.info()
             facts = EngineFacts(
-                name=f"Docker {version['Version']}",
+                name=engine_name(version),
                 api=client.api_version,
                 os_arch=f"{info['OSType']}/{version['Arch']}",
                 cgroup=f"v{info.get('CgroupVersion', '1')} {info.get('CgroupDriver', '')}",

@@ -33,7 +33,7 @@ def space(request, tmp_path, monkeypatch):
 
 
 def test_what_stays_below_the_limit_passes(space):
-    watch = DiskWatch(space, [], LIMITS, nothing)
+    watch = DiskWatch(space, space.used(), [], LIMITS, nothing)
     assert not watch.over()
     (space.outputs / "x.npz").write_bytes(b"x" * (LIMIT - (1 << 20)))
     assert not watch.over()
@@ -42,7 +42,7 @@ def test_what_stays_below_the_limit_passes(space):
 
 
 def test_bytes_beyond_the_limit(space):
-    watch = DiskWatch(space, [], LIMITS, nothing)
+    watch = DiskWatch(space, space.used(), [], LIMITS, nothing)
     (space.outputs / "x.npz").write_bytes(b"x" * (LIMIT + (1 << 20)))
     assert watch.over()
     assert watch.final()
@@ -51,14 +51,14 @@ def test_bytes_beyond_the_limit(space):
 
 def test_many_small_files_of_few_bytes_beyond_the_limit(space):
     """A counter that stops just beyond the limit must not forget what was there before."""
-    watch = DiskWatch(space, [], LIMITS, nothing)
+    watch = DiskWatch(space, space.used(), [], LIMITS, nothing)
     for number in range(LIMIT // (64 << 10) + 8):
         (space.outputs / f"{number}").write_bytes(b"x" * (64 << 10))
     assert watch.over()
 
 
 def test_inodes_beyond_the_limit(space):
-    watch = DiskWatch(space, [], LIMITS, nothing)
+    watch = DiskWatch(space, space.used(), [], LIMITS, nothing)
     for number in range(LIMITS.disk_inodes - 10):
         (space.outputs / f"{number}").touch()
     assert not watch.over()
@@ -79,7 +79,7 @@ class TestLayer:
     def test_it_counts_together_with_scratch(self, space, layer, monkeypatch):
         free = [100 << 30]
         monkeypatch.setattr(DiskWatch, "_host_free", lambda self: (free[0], 10_000_000))
-        watch = DiskWatch(space, [layer], LIMITS, nothing)
+        watch = DiskWatch(space, space.used(), [layer], LIMITS, nothing)
         (layer / "cache").write_bytes(b"x" * (LIMIT - (2 << 20)))
         assert not watch.over()  # the host seems to have lost nothing, so nothing was walked
         free[0] -= disk._WALK_BYTES + 1
@@ -90,7 +90,7 @@ class TestLayer:
     def test_a_walk_is_not_repeated_while_nothing_is_lost(self, space, layer, monkeypatch):
         walks = []
         monkeypatch.setattr(disk, "tree_use", lambda *args: walks.append(args) or (0, 0))
-        watch = DiskWatch(space, [layer], LIMITS, nothing)
+        watch = DiskWatch(space, space.used(), [layer], LIMITS, nothing)
         for _ in range(20):
             watch.over()
         assert len(walks) <= 1  # others may write to this disk meanwhile
@@ -99,19 +99,19 @@ class TestLayer:
         free = [10_000_000]
         monkeypatch.setattr(DiskWatch, "_host_free", lambda self: (100 << 30, free[0]))
         limits = replace(LIMITS, disk_inodes=50)
-        watch = DiskWatch(space, [layer], limits, nothing)
+        watch = DiskWatch(space, space.used(), [layer], limits, nothing)
         for number in range(60):
             (layer / f"{number}").touch()
         free[0] -= disk._WALK_INODES + 1
         assert watch.over()
 
     def test_a_layer_that_cannot_be_seen_is_left_out(self, space, tmp_path):
-        watch = DiskWatch(space, [Path("/nowhere/upper"), tmp_path / "gone"], LIMITS, nothing)
+        watch = DiskWatch(space, space.used(), [Path("/nowhere/upper"), tmp_path / "gone"], LIMITS, nothing)
         assert not watch.over()
 
     def test_the_engine_is_asked_now_and_then_where_the_layer_cannot_be_seen(self, space, tmp_path):
         asked = []
-        watch = DiskWatch(space, [tmp_path / "gone"], LIMITS, lambda: asked.append(1) or LIMIT + 1)
+        watch = DiskWatch(space, space.used(), [tmp_path / "gone"], LIMITS, lambda: asked.append(1) or LIMIT + 1)
         looks = 0
         while not watch.over():
             looks += 1
@@ -120,5 +120,5 @@ class TestLayer:
         assert looks >= 10  # asking costs the engine time
 
     def test_the_engine_is_not_asked_where_the_layer_can_be_seen(self, space, layer):
-        watch = DiskWatch(space, [layer], LIMITS, lambda: pytest.fail("asked"))
+        watch = DiskWatch(space, space.used(), [layer], LIMITS, lambda: pytest.fail("asked"))
         assert not any(watch.over() for _ in range(100))

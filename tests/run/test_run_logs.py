@@ -27,6 +27,7 @@ def small(monkeypatch):
     monkeypatch.setattr(logs, "TAIL_BYTES", 80)
 
 
+@settings(deadline=None)
 @given(pieces=st.lists(st.binary(max_size=60).map(lambda b: bytes(97 + x % 26 for x in b)), max_size=40))
 def test_head_and_tail_against_a_naive_model(pieces):
     with pytest.MonkeyPatch.context() as patch:
@@ -117,6 +118,7 @@ class TestPrintable:
     def test_right_to_left_overrides_do_not(self):
         assert "\N{RIGHT-TO-LEFT OVERRIDE}" not in printable("a\N{RIGHT-TO-LEFT OVERRIDE}b".encode())
 
+    @settings(deadline=None)
     @given(st.binary(max_size=200))
     def test_any_bytes_become_text_that_can_be_written(self, data):
         text = printable(data)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.run.plan import Planned, make_plan
@@ -36,6 +36,7 @@ def test_by_team_runs_one_team_after_another_as_named():
     assert plan == one + [Planned(item.team, item.case, 2) for item in one]
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.text(max_size=3), unique=True, max_size=4),
     st.lists(st.text(max_size=3), unique=True, max_size=5),

@@ -216,9 +216,10 @@ class TestEmptying:
         if not filled.hard_limit:
             pytest.skip("only a file system of its own can be filled")
         nest(filled.outputs, 30)
-        with open(filled.outputs / "full", "wb", buffering=0) as file, suppress(OSError):
-            while True:
-                file.write(b"x" * (1 << 20))
+        for size in (1 << 20, 1 << 12):
+            with open(filled.outputs / f"full{size}", "wb", buffering=0) as file, suppress(OSError):
+                while True:
+                    file.write(b"x" * size)
         assert os.statvfs(filled.disk).f_bavail == 0
         filled.empty()
         assert filled.used()[0] < 1 << 20

@@ -8,7 +8,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from run_kit import entry, image_config, image_tarball, manifest, member, write_tar
 
@@ -87,6 +87,7 @@ class TestTeams:
     def test_one_letter_is_a_name(self):
         assert parse_submission("a=image").team == "a"
 
+    @settings(deadline=None)
     @given(st.text(max_size=20), st.sampled_from(["image", "image:v1", "x/y", ""]))
     def test_whatever_is_typed_is_a_submission_or_a_usage_error(self, team, source):
         try:
