@@ -29,7 +29,8 @@ from harness.layout import OutDir
 from harness.ledger import open_ledger
 from harness.protocol import load_protocol
 from harness.records import Attempt, Outcome, Submission
-from harness.run.docker_engine import connect, open_docker_engine
+from harness.run.daemon import connect
+from harness.run.docker_engine import open_docker_engine
 from harness.run.engine import Engine
 from harness.run.images import resolve
 from harness.run.plan import Planned

@@ -75,5 +75,5 @@ def write_tables(out: OutDir, rows: list[dict[str, Any]]) -> None:
         writer.writerow(["CaseName", "RunningTime"])
         writer.writerows([f"{row['case']}.npz", row["wall_s"]] for row in own)
         draft = path.with_name(f".{path.name}.tmp")
-        draft.write_text(text.getvalue())
+        draft.write_text(text.getvalue(), encoding="utf-8")
         draft.replace(path)

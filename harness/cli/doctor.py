@@ -12,7 +12,8 @@ from rich.table import Table
 from harness.cli.console import output_console
 from harness.errors import EXIT_OK
 from harness.protocol import load_protocol
-from harness.run.docker_engine import connect, open_docker_engine
+from harness.run.daemon import connect
+from harness.run.docker_engine import open_docker_engine
 from harness.run.host import host_facts, read_host
 from harness.run.scratch import scratch_root
 

@@ -68,6 +68,8 @@ def run(args: argparse.Namespace, out: OutDir, ledger: Ledger, settings: RunSett
         ledger.set_meta(f"{RUNTIME_OF}{settings.digest()}", runtime)
         ledger.set_meta(f"{TIME_LIMIT_OF}{settings.digest()}", repr(settings.limits.time_limit_s))
         run_stage(out, ledger, settings, brought, runtime, progress, shown.say)
+        if old := ledger.outdated():
+            shown.say(f"{old} earlier attempts, made with another image, case, limit or host, are not counted")
     attempts = ledger.attempts(settings.digest())
     return collect(out, settings.protocol, attempts, {}, {}, runtime, settings.limits.time_limit_s)
 

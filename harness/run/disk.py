@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from harness.records import Limits
@@ -61,6 +63,8 @@ class DiskWatch:
             self._walk()
         elif self._ask is not None and self._looks % _ASK_EVERY == 0:
             self._layer = (self._ask(), 0)
+        # What others set free must not hide what the container takes.
+        self._walked = (max(self._walked[0], free_bytes), max(self._walked[1], free_inodes))
         return self.final()
 
     def final(self) -> bool:
@@ -73,5 +77,30 @@ class DiskWatch:
 
     def _walk(self) -> None:
         sizes = [tree_use(f, self._limits.disk_bytes, self._limits.disk_inodes) for f in self._folders]
+        sizes.append(unlinked_use(self._folders[0].parent / "merged"))
         self._layer = (sum(size[0] for size in sizes), sum(size[1] for size in sizes))
         self._walked = self._host_free()
+
+
+def unlinked_use(root: Path) -> tuple[int, int]:
+    """Allocated bytes and inodes of files that a container's processes hold open though no folder has them any more.
+
+    Args:
+        root: the container's root as the engine mounts it on its host; where there is none, nothing is found.
+    """
+    try:
+        device = os.stat(root).st_dev
+    except OSError:
+        return 0, 0
+    held: dict[int, int] = {}
+    for process in (entry for entry in Path("/proc").iterdir() if entry.name.isdecimal()):
+        with suppress(OSError):  # it ended meanwhile
+            if os.stat(process / "root").st_dev != device:
+                continue
+            for entry in (*os.listdir(process / "fd"), *os.listdir(process / "map_files")):
+                where = "map_files" if "-" in entry else "fd"
+                with suppress(OSError):
+                    found = os.stat(process / where / entry)
+                    if found.st_dev == device and found.st_nlink == 0 and stat.S_ISREG(found.st_mode):
+                        held[found.st_ino] = found.st_blocks * 512
+    return sum(held.values()), len(held)

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from harness.errors import EngineError
 from harness.records import Limits, Phases, Resources
-from harness.run.docker_engine import LABEL, connect, engine_name, reap, remove_containers
+from harness.run.daemon import LABEL, connect, engine_name, reap, remove_containers
 from harness.run.engine import EngineFacts, Execution, Job, Output
 from harness.run.logs import HeadAndTail
 from harness.run.scratch import Scratch, copy_and_hash, host_lock, scratch_root

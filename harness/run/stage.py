@@ -13,7 +13,8 @@ from harness.errors import UsageError
 from harness.layout import OutDir
 from harness.ledger import Ledger
 from harness.records import Case
-from harness.run.docker_engine import connect, open_docker_engine
+from harness.run.daemon import connect
+from harness.run.docker_engine import open_docker_engine
 from harness.run.engine import Engine, EngineFacts
 from harness.run.images import LoadedImage, remove_loaded, resolve
 from harness.run.manifest import write_manifest

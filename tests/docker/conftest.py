@@ -16,7 +16,8 @@ from harness import contract
 from harness.errors import EngineError
 from harness.protocol import load_protocol
 from harness.records import Case, Limits
-from harness.run.docker_engine import DockerEngine, connect, open_docker_engine
+from harness.run.daemon import connect
+from harness.run.docker_engine import DockerEngine, open_docker_engine
 from harness.run.engine import Execution, Job
 from harness.run.images import OFFICIAL_BASE, OWN_BASE
 

@@ -20,7 +20,8 @@ import pytest
 from harness.cases import file_digest, visible_file
 from harness.contract import read_prediction, write_npz
 from harness.records import Case, Limits
-from harness.run.docker_engine import LABEL, DockerEngine
+from harness.run.daemon import LABEL
+from harness.run.docker_engine import DockerEngine
 from harness.run.engine import Execution
 from harness.run.judge import Verdict, judge
 from tests.docker.conftest import PROTOCOL, make_job, opened

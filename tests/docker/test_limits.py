@@ -13,7 +13,8 @@ import pytest
 
 from harness.errors import EngineError, UsageError
 from harness.records import Case
-from harness.run.docker_engine import DockerEngine, host_config, open_docker_engine
+from harness.run.container import host_config
+from harness.run.docker_engine import DockerEngine, open_docker_engine
 from tests.docker.conftest import PROTOCOL, Run, make_job, opened
 
 pytestmark = pytest.mark.docker

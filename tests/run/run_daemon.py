@@ -12,7 +12,7 @@ import docker.utils
 import requests
 from docker.errors import APIError, DockerException, ImageNotFound
 
-from harness.run.docker_engine import LABEL
+from harness.run.daemon import LABEL
 from harness.run.images import OFFICIAL_BASE, OWN_BASE
 
 #: A submission that fills nothing: writes what is ready for a case of `run_kit.write_case`.

@@ -220,6 +220,18 @@ class TestRun:
         assert "no such image here" in done.stderr
         assert "Traceback" not in done.stderr
 
+    def test_disk_that_no_folder_shows_counts(self, shell, daemon, cases, out, tmp_path):
+        """A file removed while it is open fills the disk all the same."""
+        script = "exec 3>/tmp/hole; rm /tmp/hole; head -c 300000000 /dev/zero >&3; sleep 20\n"
+        tag = f"{daemon.name('hole')}:v1"
+        daemon.build(daemon.folder(tmp_path / "hole", script), tag)
+        done = shell.run("run", f"hole={tag}", "--cases", cases[0], "--out", out, "--disk", "100m", "--time-limit", 15)
+        assert done.returncode == 1, done.stderr
+        table = pd.read_csv(out / "results.csv")
+        assert set(table["outcome"]) == {"invalid_output"}
+        assert table["reason"].str.startswith("disk_limit").all()
+        assert (table["wall_s"] < 10).all()
+
     def test_a_damaged_ledger_ends_with_3(self, shell, images, cases, out):
         out.mkdir()
         (out / "ledger.sqlite").write_bytes(b"x" * 5000)

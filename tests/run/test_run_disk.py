@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from run_kit import LIMITS, as_root
 
 from harness.run import disk, scratch
-from harness.run.disk import DiskWatch
+from harness.run.disk import DiskWatch, unlinked_use
 from harness.run.scratch import Scratch
 
 LIMIT = LIMITS.disk_bytes
@@ -87,6 +88,16 @@ class TestLayer:
         (space.outputs / "x.npz").write_bytes(b"x" * (3 << 20))
         assert watch.over()
 
+    def test_space_that_others_set_free_hides_nothing(self, space, layer, monkeypatch):
+        free = [100 << 30]
+        monkeypatch.setattr(DiskWatch, "_host_free", lambda self: (free[0], 10_000_000))
+        watch = DiskWatch(space, space.used(), [layer], LIMITS, nothing)
+        free[0] += 50 << 30
+        assert not watch.over()
+        (layer / "cache").write_bytes(b"x" * (LIMIT + 4096))
+        free[0] -= disk._WALK_BYTES + 1
+        assert watch.over()
+
     def test_a_walk_is_not_repeated_while_nothing_is_lost(self, space, layer, monkeypatch):
         walks = []
         monkeypatch.setattr(disk, "tree_use", lambda *args: walks.append(args) or (0, 0))
@@ -94,6 +105,20 @@ class TestLayer:
         for _ in range(20):
             watch.over()
         assert len(walks) <= 1  # others may write to this disk meanwhile
+
+    @as_root
+    def test_files_that_are_open_but_in_no_folder(self, tmp_path):
+        before, _ = unlinked_use(tmp_path)
+        with open(tmp_path / "gone", "wb") as file:
+            (tmp_path / "gone").unlink()
+            file.write(b"x" * (1 << 20))
+            file.flush()
+            os.fsync(file.fileno())
+            if os.stat("/").st_dev == os.stat(tmp_path).st_dev:  # this process is as one of a container there
+                found, inodes = unlinked_use(tmp_path)
+                assert found >= before + (1 << 20)
+                assert inodes >= 1
+        assert unlinked_use(tmp_path / "no such root") == (0, 0)
 
     def test_inodes_of_the_layer(self, space, layer, monkeypatch):
         free = [10_000_000]
