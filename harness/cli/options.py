@@ -38,6 +38,17 @@ def seconds(text: str) -> float:
     return value
 
 
+def gigabytes(text: str) -> float:
+    """A positive number of gigabytes (10^9 bytes)."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1e6:
+        raise argparse.ArgumentTypeError(f"{text!r} is no positive number of gigabytes")
+    return value
+
+
 def count(text: str) -> int:
     """A whole number from 1."""
     if not re.fullmatch(r"\d{1,9}", text, re.ASCII) or int(text) < 1:
@@ -93,6 +104,12 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         default="strict",
         help="official: as the challenge's own script ran, defects included, to repeat old figures (default: strict)",
     )
+    run.add_argument(
+        "--image-budget",
+        type=gigabytes,
+        metavar="GB",
+        help="load no more than so many GB of tarballs' images at once, in blocks of teams (default: all at once)",
+    )
     run.add_argument("--strict-exit", action="store_true", help="a non-zero exit fails even with a valid prediction")
     add_protocol_option(run)
 
@@ -121,6 +138,10 @@ def run_settings(args: argparse.Namespace) -> RunSettings:
         "pids": args.pids,
         "disk_bytes": args.disk,
     }
+    if args.conditions == "official":
+        _refuse_limits(args)
+        # As it was: a network, and as much swap again as memory.
+        given |= {"network": True, "swap_bytes": args.memory or protocol.limits.memory_bytes}
     limits: Limits = replace(protocol.limits, **{name: value for name, value in given.items() if value is not None})
     if limits.memory_bytes < 6 << 20:
         raise UsageError("--memory: a container needs at least 6m. Write the unit: 8g, 512m.")
@@ -134,7 +155,17 @@ def run_settings(args: argparse.Namespace) -> RunSettings:
         seed=args.seed,
         repeats=args.repeats,
         strict_exit=args.strict_exit,
+        image_budget=int(args.image_budget * 1e9) if args.image_budget else None,
     )
+
+
+def _refuse_limits(args: argparse.Namespace) -> None:
+    """The official run knew no limit but memory."""
+    for option in ("cpuset", "pids", "disk"):
+        if getattr(args, option) is not None:
+            raise UsageError(f"--conditions official limits nothing but memory: leave --{option} out.")
+    if args.runtime == "run_s":
+        raise UsageError("--conditions official times the docker command as a whole: leave --runtime out.")
 
 
 def ranked_runtime(args: argparse.Namespace, protocol: Protocol) -> str:

@@ -170,6 +170,7 @@ def _tag_part(team: str) -> str:
 class _TarballFacts:
     tags: tuple[str, ...]
     config: dict[str, Any]
+    bytes: int
 
 
 def read_tarball(path: Path) -> _TarballFacts:
@@ -189,7 +190,7 @@ def read_tarball(path: Path) -> _TarballFacts:
             _demand(isinstance(name, str) and _are_texts(tags), "its manifest is not as docker save writes it")
             config = _json_member(tar, name)
             _demand(_is_image_config(config), f"{name} is no image configuration")
-            return _TarballFacts(tuple(tags), config)
+            return _TarballFacts(tuple(tags), config, sum(member.size for member in tar.getmembers()))
     except (tarfile.TarError, OSError, EOFError, zlib.error, lzma.LZMAError) as error:
         raise SubmissionError(f"{path}: not a docker save tarball ({error}). {remedy}") from error
     except (KeyError, AttributeError, TypeError, ValueError, RecursionError) as error:
@@ -230,14 +231,35 @@ def _json_member(tar: tarfile.TarFile, name: str) -> Any:
     return json.loads(stream.read())
 
 
-def _load(client: docker.APIClient, spec: SubmissionSpec) -> LoadedImage:
-    path = Path(spec.source)
-    facts = read_tarball(path)
+def describe_tarball(spec: SubmissionSpec) -> Submission:
+    """A tarball's submission without loading it: no image id yet, but its identity, labels and size unpacked.
+
+    Raises:
+        SubmissionError: it is no usable tarball, or is for another processor.
+    """
+    return _describe_tarball(spec, read_tarball(Path(spec.source)))
+
+
+def _describe_tarball(spec: SubmissionSpec, facts: _TarballFacts) -> Submission:
     config = facts.config
     here = _ARCHITECTURES.get(platform.machine(), platform.machine())
     _check_platform(spec, config.get("os", ""), config.get("architecture", ""), here)
     layers = (config.get("rootfs") or {}).get("diff_ids") or []
-    identity = image_identity(config.get("config") or {}, config["architecture"], config["os"], layers)
+    container = config.get("config") or {}
+    return Submission(
+        team=spec.team,
+        source=spec.source,
+        image_id="",
+        identity=image_identity(container, config["architecture"], config["os"], layers),
+        bytes=facts.bytes,
+        labels=container.get("Labels") or {},
+    )
+
+
+def _load(client: docker.APIClient, spec: SubmissionSpec) -> LoadedImage:
+    path = Path(spec.source)
+    facts = read_tarball(path)
+    identity = _describe_tarball(spec, facts).identity
     own_tag = f"{_REPOSITORY}/loaded-{_tag_part(spec.team)}:{identity[:12]}"
     if _exists(client, own_tag) and _describe(client, spec, own_tag).identity == identity:
         return LoadedImage(_describe(client, spec, own_tag), own_tag)

@@ -58,6 +58,7 @@ def write_manifest(
         "order": settings.order,
         "seed": settings.seed,
         "repeats": settings.repeats,
+        "image_budget_bytes": settings.image_budget,
         "host": host_facts(),
         "engine": asdict(engine) if engine else earlier.get("engine", {}),
         "noise": {"rule": NOISE_RULE, "noisy_attempts": len(noisy), "attempts": len(attempts)},

@@ -39,6 +39,7 @@ class RunSettings:
         order, seed: see `harness.run.plan`.
         repeats: attempts of each submission on each case.
         strict_exit: OOM kills and non-zero exits count against a valid prediction.
+        image_budget: bytes of tarballs' images that may be loaded at once; None: no bound.
     """
 
     protocol: Challenge
@@ -48,9 +49,10 @@ class RunSettings:
     seed: int
     repeats: int
     strict_exit: bool = False
+    image_budget: int | None = None
 
     def digest(self) -> str:
-        """Digest of what determines results; order, seed and repeats do not."""
+        """Digest of what determines results; order, seed, repeats and image budget do not."""
         parts = [self.protocol.digest, asdict(self.limits), self.conditions, self.strict_exit]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
