@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -172,17 +172,25 @@ class _Maker:
             )
             execution = self.engine.execute(job)
         except (HarnessFault, OSError) as error:
-            return _fault(submission, case, repeat, str(error), started)
+            return self._fault(submission, case, repeat, str(error), started)
         try:
             after = host.read_host()
             if not case.hidden_keys and execution.input_digest != case.digest:
-                return _fault(submission, case, repeat, f"{case.path} changed since the run began", started)
+                return self._fault(submission, case, repeat, f"{case.path} changed since the run began", started)
             verdict = judge(execution, case, self.settings.strict_exit)
             return self._record(submission, case, repeat, execution, verdict, started, (before, after))
+        except HarnessFault as error:  # the host could not read the prediction: nobody is charged
+            return self._fault(submission, case, repeat, str(error), started)
         except OSError as error:
-            return _fault(submission, case, repeat, f"the attempt's files cannot be kept: {error}", started)
+            return self._fault(submission, case, repeat, f"the attempt's files cannot be kept: {error}", started)
         finally:
             self.engine.finish()
+
+    def _fault(self, submission: Submission, case: Case, repeat: int, reason: str, started: str) -> Attempt:
+        """An attempt without a result; no prediction of an earlier image may stand in its place."""
+        with suppress(OSError):
+            self.out.prediction(submission.team, case.name, repeat).unlink(missing_ok=True)
+        return _fault(submission, case, repeat, reason, started)
 
     def _record(
         self,
@@ -203,7 +211,7 @@ class _Maker:
             kept.unlink(missing_ok=True)  # of an earlier image of this team
         log = self.out.log(team, case.name, repeat)
         log.parent.mkdir(parents=True, exist_ok=True)
-        log.write_text(execution.log)
+        log.write_text(execution.log, encoding="utf-8")
         return Attempt(
             team=team,
             case=case.name,

@@ -20,7 +20,7 @@ from harness.run.images import LoadedImage, describe_tarball, remove_loaded, res
 from harness.run.manifest import write_manifest
 from harness.run.official import open_official_engine
 from harness.run.runner import Listener, RunSettings, missing_attempts, run_attempts
-from harness.run.scratch import scratch_root
+from harness.run.scratch import make_root, scratch_root
 from harness.submissions import SubmissionSpec
 
 
@@ -170,7 +170,7 @@ def check_space(
     predictions = volume * attempts // max(1, len(cases))
     needs: dict[int, list[tuple[str, Path, int]]] = {}
     root = scratch_root()
-    root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_root(root)
     places = [("scratch space", root, settings.limits.disk_bytes), ("predictions", out, predictions)]
     if engine_root.is_dir():
         places.append(("the container's own files", engine_root, settings.limits.disk_bytes))

@@ -9,17 +9,20 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
 import pytest
+from docker.errors import NotFound
 from run_daemon import GOOD, Daemon
 from run_kit import ROOT, make_cases
 
 from harness import contract
-from harness.run.scratch import owner_prefix
+from harness.run.scratch import owner_prefix, reap_folders
 
 pytestmark = pytest.mark.docker
 
@@ -88,8 +91,11 @@ def images(daemon: Daemon, tmp_path_factory) -> dict[str, str]:
 
 
 @pytest.fixture
-def shell(daemon, tmp_path) -> Shell:
-    return Shell(daemon, tmp_path)
+def shell(daemon, tmp_path) -> Iterator[Shell]:
+    shell = Shell(daemon, tmp_path)
+    yield shell
+    # A test that fails may leave a run's mount behind, on which pytest's own clearing up would stumble.
+    reap_folders(shell.scratch)
 
 
 @pytest.fixture
@@ -232,6 +238,15 @@ class TestRun:
         assert table["reason"].str.startswith("disk_limit").all()
         assert (table["wall_s"] < 10).all()
 
+    def test_scratch_space_that_cannot_be_made_ends_with_2(self, shell, images, cases, out, tmp_path):
+        (tmp_path / "file").touch()
+        done = shell.run(
+            "run", images["good"], "--cases", cases[0], "--out", out, HARNESS_SCRATCH=str(tmp_path / "file")
+        )
+        assert done.returncode == 2
+        assert "Set HARNESS_SCRATCH to a folder" in done.stderr
+        assert "Traceback" not in done.stderr
+
     def test_a_damaged_ledger_ends_with_3(self, shell, images, cases, out):
         out.mkdir()
         (out / "ledger.sqlite").write_bytes(b"x" * 5000)
@@ -267,8 +282,9 @@ def wait_for_container(shell: Shell) -> None:
     """Until a container of this shell runs."""
     for _ in range(400):
         found = shell.daemon.containers(owner_prefix(shell.scratch))
-        if found and shell.daemon.api.inspect_container(found[0])["State"]["Running"]:
-            return
+        with suppress(NotFound):  # it may be another's that is just being removed
+            if found and shell.daemon.api.inspect_container(found[0])["State"]["Running"]:
+                return
         time.sleep(0.05)
     raise AssertionError("no container was started")
 

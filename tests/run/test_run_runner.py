@@ -250,6 +250,40 @@ class TestFaults:
             world.run()
         assert world.engine.finished == 3
 
+    def test_a_host_that_cannot_read_the_prediction_is_nobodys_failure(self, world, monkeypatch):
+        def judge(*args):
+            raise HarnessFault("too little free memory to read it")
+
+        monkeypatch.setattr("harness.run.runner.judge", judge)
+        with pytest.raises(HarnessFault, match="3 attempts in a row"):
+            world.run()
+        assert [a.outcome for a in world.attempts()] == [Outcome.HARNESS_FAULT] * 3
+
+    def test_a_fault_leaves_no_prediction_of_an_earlier_image(self, world):
+        world.run()
+        world.teams[0] = submission("alpha", identity="mended")
+
+        def behave(job, folder):
+            raise EngineError("the daemon went away")
+
+        world.engine.behaviour = behave
+        with pytest.raises(HarnessFault):
+            world.run()
+        faulty = {a.case for a in world.attempts() if a.outcome is Outcome.HARNESS_FAULT}
+        assert len(faulty) == 3
+        for name in faulty:
+            assert not world.out.prediction("alpha", name).exists()
+
+    def test_a_log_in_any_language_is_kept_under_any_locale(self, world, monkeypatch):
+        real = Path.write_text
+
+        def ascii_by_default(path, text, encoding=None, **named):
+            return real(path, text, encoding or "ascii", **named)
+
+        monkeypatch.setattr(Path, "write_text", ascii_by_default)
+        world.engine.behaviour = lambda job, folder: (right_answer(job, folder)[0], {"log": "医\n"})
+        assert world.run() == 8
+
 
 class TestHiddenKeys:
     """Published training files hold the reference beside the image."""
