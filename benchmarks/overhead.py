@@ -27,6 +27,7 @@ from harness import contract
 from harness.cases import load_cases
 from harness.layout import OutDir
 from harness.ledger import open_ledger
+from harness.npz import write_npz
 from harness.protocol import load_protocol
 from harness.records import Attempt, Outcome, Submission
 from harness.run.daemon import connect
@@ -109,7 +110,7 @@ def make_cases(folder: Path, count: int) -> None:
     image = np.zeros((64, 64, 3), np.uint8)
     for number in range(count):
         arrays = {"imgs": image, "boxes": np.array([[0, 0, 64, 64]])}
-        contract.write_npz(folder / f"2DBox_US_{number:04}.npz", arrays)
+        write_npz(folder / f"2DBox_US_{number:04}.npz", arrays)
 
 
 def harness_seconds(submission: Submission, cases: Path, out: Path) -> float:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from harness import contract
 from harness.errors import HarnessFault, InputError, UsageError
+from harness.npz import write_npz
 from harness.protocol import Protocol as Challenge
 from harness.records import Case
 
@@ -149,7 +150,7 @@ def visible_file(case: Case, folder: Path) -> Path:
         keep = {contract.IMAGE_KEY: arrays.imgs, contract.BOXES_KEY: arrays.boxes}
         if arrays.spacing is not None:
             keep[contract.SPACING_KEY] = arrays.spacing
-        contract.write_npz(copy, keep, level=1)
+        write_npz(copy, keep, level=1)
     return copy
 
 

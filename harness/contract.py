@@ -1,10 +1,7 @@
-"""The npz files that harness and submissions exchange: keys, shapes, and reading that trusts nothing.
+"""The files that harness and submissions exchange: keys, shapes, and what must hold of them.
 
-A prediction is hostile until proven otherwise: the zip directory and each array's header are checked
-before a byte is inflated, pickles are never loaded, and memory stays at the arrays asked for plus a
-few buffers.  What is accepted here, `numpy.load(allow_pickle=False)` reads to the same arrays.
-
-numpy and the standard library only: this module also runs inside containers.
+A prediction is hostile until proven otherwise (`harness.npz` reads it).  numpy and the standard library
+only: this module also runs inside containers.
 
 Formats (axes are in numpy order):
 
@@ -21,25 +18,13 @@ reference   ``gts``, and for 3D ``spacing``                         as the predi
 
 from __future__ import annotations
 
-import ast
-import errno
-import io
-import math
-import os
-import stat
-import warnings
-import zipfile
-import zlib
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
 
 import numpy as np
-import numpy.typing as npt
 
-from harness.errors import HarnessError, HarnessFault, InputError, PredictionError
+from harness.errors import PredictionError
+from harness.npz import CHUNK, Array, ArrayHeader, Fault, NpzReader, open_npz, open_untrusted, write_npz
 
 INPUTS_DIR = "/workspace/inputs"
 OUTPUTS_DIR = "/workspace/outputs"
@@ -51,21 +36,8 @@ SEGMENTATION_KEY = "segs"
 REFERENCE_KEY = "gts"
 CASE_KEYS = (IMAGE_KEY, BOXES_KEY, SPACING_KEY)
 
-#: Piece size while inflating an array, and the largest single read of a file.  It so bounds the zip
-#: directory too, which `zipfile` reads at once: five thousand members, where an honest file has three.
-_CHUNK = 256 << 10
-#: What may follow an array's data inside its member, in bytes: padding that numpy would not look at.
-_MAX_PADDING = 1 << 20
-#: Longest array header accepted, in bytes; numpy writes 128 for these arrays.
-_MAX_HEADER = 4096
-#: More than the highest ratio that deflate reaches (1032), so that a claim is held against the file's bytes.
-_MAX_RATIO = 1040
-#: Largest array of a case or reference, in bytes (a CT volume of 1000 x 1024 x 1024 uint32).
-MAX_ARRAY_BYTES = 4 << 30
 #: Largest table of boxes, in bytes: 65,536 boxes of the widest kind.
 _MAX_BOXES_BYTES = 4 << 20
-
-Array = npt.NDArray[Any]
 
 
 def case_name(path: str | Path) -> str:
@@ -77,276 +49,6 @@ def case_name(path: str | Path) -> str:
 def is_volume(case: str) -> bool:
     """Whether a case is 3D, which its name alone says."""
     return case.startswith("3D")
-
-
-# --------------------------------------------------------------------------- reading npz
-
-
-@dataclass(frozen=True)
-class ArrayHeader:
-    """What an array inside an npz file claims to be, read without inflating its data.
-
-    Attributes:
-        shape: axis lengths, all >= 0.
-        dtype: of kind b, i, u, f or c; never object, string or structured.
-        fortran_order: whether the data is stored column by column.
-    """
-
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-    fortran_order: bool
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the array's data (exact: Python integers do not overflow)."""
-        return math.prod(self.shape) * self.dtype.itemsize
-
-
-class _Fault(Exception):
-    """A fault found while reading; turned into the caller's error, which knows file and remedy."""
-
-
-class _BoundedFile(io.RawIOBase):
-    """A file that refuses single reads larger than `_CHUNK`.
-
-    `zipfile` reads the whole central directory in one call of the size that the file itself claims.
-    """
-
-    def __init__(self, raw: IO[bytes]) -> None:
-        super().__init__()
-        self._raw = raw
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        if size is None or size < 0 or size > _CHUNK:
-            size = _CHUNK + 1
-        data = self._raw.read(size)
-        if len(data) > _CHUNK:
-            raise _Fault("its zip directory is too large")
-        return data
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
-        if whence == os.SEEK_SET and offset < 0:
-            raise _Fault("its zip directory points outside the file")
-        return self._raw.seek(offset, whence)
-
-    def tell(self) -> int:
-        return self._raw.tell()
-
-    def seekable(self) -> bool:
-        return True
-
-    def readable(self) -> bool:
-        return True
-
-
-#: Errors of the host, not of the file: bad disk, no descriptors, no memory.
-_HOST_ERRORS = frozenset({errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
-
-
-@contextmanager
-def _untrusted(path: Path) -> Iterator[None]:
-    """Turn whatever the file system, `zipfile`, `zlib` and numpy raise on forged bytes into `_Fault`.
-
-    Raises:
-        HarnessFault: where the host failed, so that nobody is charged for it.
-    """
-    try:
-        yield
-    except (_Fault, HarnessError):
-        raise
-    except MemoryError as error:
-        raise HarnessFault(f"{path}: too little free memory to read it. Free some and go on.") from error
-    except zipfile.BadZipFile as error:
-        raise _Fault(f"it is not a whole npz file ({str(error)[:120]})") from error
-    except (zlib.error, EOFError) as error:
-        raise _Fault(f"its compressed data is damaged ({str(error)[:120] or 'it ends early'})") from error
-    except OSError as error:
-        if error.errno in _HOST_ERRORS:
-            raise HarnessFault(f"{path}: the host cannot read it ({error.strerror}). Mend that and go on.") from error
-        raise _Fault(f"it cannot be read ({error.strerror or error})") from error
-    except Exception as error:
-        raise _Fault(f"it is damaged ({type(error).__name__}: {str(error)[:120]})") from error
-
-
-class NpzReader:
-    """Arrays of one npz file, by key, each checked before it is inflated."""
-
-    def __init__(self, archive: zipfile.ZipFile, path: Path, file_bytes: int) -> None:
-        self._archive = archive
-        self._path = path
-        self._file_bytes = file_bytes
-        self._names = set(archive.namelist())
-
-    @property
-    def keys(self) -> tuple[str, ...]:
-        """Keys as numpy names them: member names without ``.npy``, in file order, each once."""
-        names = (n[:-4] if n.endswith(".npy") else n for n in self._archive.namelist())
-        return tuple(dict.fromkeys(names))
-
-    def __contains__(self, key: str) -> bool:
-        return key in self._names or f"{key}.npy" in self._names
-
-    @contextmanager
-    def _member(self, key: str) -> Iterator[tuple[ArrayHeader, IO[bytes]]]:
-        name = key if key in self._names else f"{key}.npy"
-        if name not in self._names:
-            have = ", ".join(repr(k[:40]) for k in self.keys[:8]) or "none"
-            raise _Fault(f"key {key!r} is missing (keys: {have})")
-        with _untrusted(self._path):
-            info = self._archive.getinfo(name)
-            self._check_sizes(key, info)
-            with self._archive.open(info) as stream:
-                header = _read_header(key, stream)
-                if header.nbytes > info.file_size:
-                    raise _Fault(
-                        f"array {key!r} claims {header.nbytes:.4g} bytes of data, the file holds {info.file_size}"
-                    )
-                yield header, stream
-
-    def _check_sizes(self, key: str, info: zipfile.ZipInfo) -> None:
-        """Hold a member's claims in the zip directory against what the file can hold."""
-        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise _Fault(f"array {key!r} uses zip compression method {info.compress_type}, not deflate or none")
-        if info.flag_bits & 0x1:
-            raise _Fault(f"array {key!r} is encrypted")
-        if info.header_offset + info.compress_size > self._file_bytes:
-            raise _Fault(f"array {key!r} is cut off: it ends beyond the file's {self._file_bytes} bytes")
-        if info.file_size > _MAX_RATIO * (info.compress_size + 1):
-            raise _Fault(f"array {key!r} claims {info.file_size} bytes from {info.compress_size} compressed ones")
-        # Deflate can be made of empty blocks: many bytes to read that inflate to nothing.
-        if info.compress_size > 2 * info.file_size + _MAX_PADDING:
-            raise _Fault(f"array {key!r} takes {info.compress_size} compressed bytes for {info.file_size}")
-
-    def header(self, key: str) -> ArrayHeader:
-        """Shape and dtype of one array, without its data."""
-        with self._member(key) as (header, _):
-            return header
-
-    def read(self, key: str, max_bytes: int = MAX_ARRAY_BYTES) -> Array:
-        """One array, in native byte order; at most `max_bytes` of memory besides small buffers."""
-        with self._member(key) as (header, stream):
-            _check_limit(key, header, max_bytes)
-            flat = np.empty(math.prod(header.shape), dtype=header.dtype)
-            if flat.nbytes:
-                _fill(key, stream, flat.view(np.uint8).data)
-            _finish(key, stream)
-            if header.dtype.kind == "b":
-                # Any byte but 0 counts as true; as 1 it does so in every view of the array.
-                np.minimum(flat.view(np.uint8), 1, out=flat.view(np.uint8))
-            if not header.dtype.isnative:
-                flat = flat.byteswap(inplace=True).view(header.dtype.newbyteorder("="))
-            order: Any = "F" if header.fortran_order else "C"
-            return flat.reshape(header.shape, order=order)
-
-    def verify(self, key: str, max_bytes: int = MAX_ARRAY_BYTES) -> ArrayHeader:
-        """Inflate one array and check its length and checksum without keeping it."""
-        with self._member(key) as (header, stream):
-            _check_limit(key, header, max_bytes)
-            left = header.nbytes
-            while left:
-                piece = stream.read(min(left, _CHUNK))
-                if not piece:
-                    raise _Fault(f"array {key!r} ends {left} bytes early")
-                left -= len(piece)
-            _finish(key, stream)
-            return header
-
-
-def _check_limit(key: str, header: ArrayHeader, max_bytes: int) -> None:
-    if header.nbytes > max_bytes:
-        raise _Fault(f"array {key!r} has {header.nbytes} bytes, more than {max_bytes}")
-
-
-def _read_header(key: str, stream: IO[bytes]) -> ArrayHeader:
-    """Parse an npy header, versions 1.0 to 3.0."""
-    version = np.lib.format.read_magic(stream)
-    if version not in ((1, 0), (2, 0), (3, 0)):
-        raise _Fault(f"array {key!r} has npy format version {version}")
-    # numpy reads a header of the length it claims, up to 4 GiB, before it looks at that length.
-    prefix = stream.read(2 if version == (1, 0) else 4)
-    length = int.from_bytes(prefix, "little")
-    if length > _MAX_HEADER:
-        raise _Fault(f"array {key!r} has a header of {length} bytes, more than {_MAX_HEADER}")
-    text = stream.read(length)
-    # Names of fields are all that may lie outside ASCII, and all that version 3.0 is for.
-    if not text.isascii():
-        raise _Fault(f"array {key!r} has a header that is not plain text")
-    parse = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # headers written by Python 2 are read, and are not news
-            if version == (3, 0):
-                ast.literal_eval(text.decode())  # in this version numpy does not repair such headers
-            shape, fortran_order, dtype = parse(io.BytesIO(prefix + text), max_header_size=_MAX_HEADER)
-    except (MemoryError, RecursionError) as error:  # the parser's answer to deep nesting, not the host's
-        raise _Fault(f"array {key!r} has a header nested too deeply") from error
-    if dtype.hasobject:
-        raise _Fault(f"array {key!r} holds pickled objects")
-    if dtype.fields is not None or dtype.subdtype is not None or dtype.kind not in "biufc":
-        raise _Fault(f"array {key!r} has dtype {str(dtype)[:60]}, not a plain number")
-    if any(isinstance(n, bool) or n < 0 for n in shape) or len(shape) > 32:
-        raise _Fault(f"array {key!r} has the impossible shape {str(shape)[:60]}")
-    return ArrayHeader(tuple(int(n) for n in shape), dtype, bool(fortran_order))
-
-
-def _fill(key: str, stream: IO[bytes], target: memoryview) -> None:
-    done = 0
-    while done < len(target):
-        piece = stream.read(min(_CHUNK, len(target) - done))
-        if not piece:
-            raise _Fault(f"array {key!r} ends {len(target) - done} bytes early")
-        target[done : done + len(piece)] = piece
-        done += len(piece)
-
-
-def _finish(key: str, stream: IO[bytes]) -> None:
-    """Read past the last data byte, so that `zipfile` compares the checksum.
-
-    An honest member ends there; padding that its writer left is skipped up to a limit, since numpy
-    ignores it too.
-    """
-    padding = 0
-    while piece := stream.read(_CHUNK):
-        padding += len(piece)
-        if padding > _MAX_PADDING:
-            raise _Fault(f"array {key!r} is followed by more than {_MAX_PADDING} bytes that belong to nothing")
-
-
-def _open_regular(path: Path) -> IO[bytes]:
-    """Open a regular file, or raise `_Fault`: opening a FIFO the usual way waits for ever."""
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise _Fault("it is not a regular file")
-    return os.fdopen(descriptor, "rb")
-
-
-@contextmanager
-def _open_npz(path: Path) -> Iterator[NpzReader]:
-    """Open an npz file for checked reading.  Raises `_Fault` for whatever is wrong with its bytes."""
-    with ExitStack() as stack:
-        with _untrusted(path):
-            raw = stack.enter_context(_open_regular(path))
-            # A zip file may have anything in front of it; numpy goes by the first bytes.
-            if not raw.read(4).startswith((b"PK\x03\x04", b"PK\x05\x06")):
-                raise _Fault("it is not an npz file: it does not begin as a zip file does")
-            archive = stack.enter_context(zipfile.ZipFile(_BoundedFile(raw)))
-            reader = NpzReader(archive, path, os.fstat(raw.fileno()).st_size)
-        yield reader
-
-
-@contextmanager
-def open_npz(path: str | Path, remedy: str = "Write it again with numpy.savez_compressed") -> Iterator[NpzReader]:
-    """Open an npz file of the organizer's for checked reading.
-
-    Raises:
-        InputError: naming the file, the fault found and `remedy`, also for faults found in the block.
-    """
-    try:
-        with _open_npz(Path(path)) as reader:
-            yield reader
-    except _Fault as fault:
-        raise InputError(path, str(fault), f"{remedy}.") from fault
 
 
 # --------------------------------------------------------------------------- cases
@@ -425,10 +127,10 @@ _CASE_REMEDY = (
 def _check_case_arrays(case: str, npz: NpzReader, image: ArrayHeader) -> tuple[str, ...]:
     volume = is_volume(case)
     if image.dtype != np.uint8:
-        raise _Fault(f"imgs has dtype {image.dtype}, not uint8")
+        raise Fault(f"imgs has dtype {image.dtype}, not uint8")
     if len(image.shape) != 3 or 0 in image.shape or (not volume and image.shape[2] != 3):
         wanted = "(D, H, W)" if volume else "(H, W, 3)"
-        raise _Fault(f"imgs has shape {str(image.shape)[:80]}, not {wanted}")
+        raise Fault(f"imgs has shape {str(image.shape)[:80]}, not {wanted}")
     if volume:
         check_spacing(npz)
     size = image.shape[::-1] if volume else (image.shape[1], image.shape[0])
@@ -439,10 +141,10 @@ def check_spacing(npz: NpzReader) -> Array:
     """The voxel spacing, (3,) float64 in mm, as stored; all three must be positive and finite."""
     spacing = npz.read(SPACING_KEY, max_bytes=1 << 10)
     if spacing.shape != (3,) or spacing.dtype.kind not in "iuf":
-        raise _Fault(f"spacing has shape {spacing.shape} and dtype {spacing.dtype}, not 3 numbers")
+        raise Fault(f"spacing has shape {spacing.shape} and dtype {spacing.dtype}, not 3 numbers")
     spacing = spacing.astype(np.float64)
     if not (np.isfinite(spacing).all() and (spacing > 0).all()):
-        raise _Fault(f"spacing is {spacing.tolist()}, not three positive lengths in mm")
+        raise Fault(f"spacing is {spacing.tolist()}, not three positive lengths in mm")
     return spacing
 
 
@@ -450,9 +152,9 @@ def _check_boxes(boxes: Array, size: tuple[int, ...]) -> tuple[str, ...]:
     """Check boxes against the image's size in (x, y) or (x, y, z) order; returns warnings."""
     axes = len(size)
     if boxes.ndim != 2 or boxes.shape[1] != 2 * axes or boxes.dtype.kind not in "iuf":
-        raise _Fault(f"boxes has shape {boxes.shape} and dtype {boxes.dtype}, not (N, {2 * axes}) numbers")
+        raise Fault(f"boxes has shape {boxes.shape} and dtype {boxes.dtype}, not (N, {2 * axes}) numbers")
     if boxes.shape[0] == 0:
-        raise _Fault("boxes is empty: there is nothing to segment")
+        raise Fault("boxes is empty: there is nothing to segment")
     low, high = boxes[:, :axes].astype(np.float64), boxes[:, axes:].astype(np.float64)
     # A box of one slice (z_min = z_max) is used in the published data, a box without area is not.
     narrow = np.zeros(axes, dtype=bool)
@@ -461,7 +163,7 @@ def _check_boxes(boxes: Array, size: tuple[int, ...]) -> tuple[str, ...]:
     good = (low >= 0) & (high <= np.array(size)) & np.where(narrow, low <= high, low < high)
     if not good.all():
         row = int(np.flatnonzero(~good.all(axis=1))[0])
-        raise _Fault(
+        raise Fault(
             f"box {row + 1} of {boxes.shape[0]} is {boxes[row].tolist()}: outside the image of size "
             f"{size} in {'xyz'[:axes]} order, or its minimum is not below its maximum"
         )
@@ -508,27 +210,27 @@ def read_prediction(path: str | Path, shape: tuple[int, ...]) -> Labels:
             dtype, another shape (even one that numpy would broadcast), NaN or infinity.
     """
     try:
-        with _open_npz(Path(path)) as npz:
+        with open_untrusted(Path(path)) as npz:
             header = npz.header(SEGMENTATION_KEY)
             if header.dtype.kind == "c":
-                raise _Fault(f"{SEGMENTATION_KEY} is complex ({header.dtype})")
+                raise Fault(f"{SEGMENTATION_KEY} is complex ({header.dtype})")
             if header.shape != tuple(shape):
-                raise _Fault(f"{SEGMENTATION_KEY} has shape {str(header.shape)[:80]}, not {tuple(shape)}")
+                raise Fault(f"{SEGMENTATION_KEY} has shape {str(header.shape)[:80]}, not {tuple(shape)}")
             array = npz.read(SEGMENTATION_KEY)
             notes: tuple[str, ...] = ()
             if array.dtype.kind == "f":
                 if not all_finite(array):
-                    raise _Fault(f"{SEGMENTATION_KEY} holds NaN or infinity")
+                    raise Fault(f"{SEGMENTATION_KEY} holds NaN or infinity")
                 notes = (f"float labels ({array.dtype})",)
             return Labels(array, None, notes)
-    except _Fault as fault:
+    except Fault as fault:
         raise PredictionError(path, str(fault), f"{_PREDICTION_REMEDY}.") from fault
 
 
 def all_finite(array: Array) -> bool:
     """Whether no element is NaN or infinite, in slices so that no temporary is as large as the array."""
     flat = array.reshape(-1, order="A")
-    return all(bool(np.isfinite(flat[i : i + _CHUNK]).all()) for i in range(0, flat.size, _CHUNK))
+    return all(bool(np.isfinite(flat[i : i + CHUNK]).all()) for i in range(0, flat.size, CHUNK))
 
 
 def read_reference(path: str | Path) -> Labels:
@@ -542,38 +244,17 @@ def read_reference(path: str | Path) -> Labels:
     with open_npz(path, "A reference holds gts (integer labels) and for 3D spacing (3 numbers in mm)") as npz:
         header = npz.header(REFERENCE_KEY)
         if header.dtype.kind not in "biuf":
-            raise _Fault(f"{REFERENCE_KEY} has dtype {header.dtype}, not labels")
+            raise Fault(f"{REFERENCE_KEY} has dtype {header.dtype}, not labels")
         if len(header.shape) != axes or 0 in header.shape:
-            raise _Fault(f"{REFERENCE_KEY} has shape {header.shape}, not one of {axes} axes")
+            raise Fault(f"{REFERENCE_KEY} has shape {header.shape}, not one of {axes} axes")
         spacing = check_spacing(npz) if volume else None
         array = npz.read(REFERENCE_KEY)
         if array.dtype.kind == "f" and not all_finite(array):
-            raise _Fault(f"{REFERENCE_KEY} holds NaN or infinity")
+            raise Fault(f"{REFERENCE_KEY} holds NaN or infinity")
         return Labels(array, spacing)
 
 
 # --------------------------------------------------------------------------- writing
-
-
-def write_npz(path: str | Path, arrays: Mapping[str, Array], level: int = 6) -> None:
-    """Write an npz file that numpy reads, the same bytes for the same arrays; whole or not at all.
-
-    Args:
-        path: the file; replaced only once the new one is complete.
-        arrays: by key, none of them of object dtype.
-        level: deflate level, 0 (none) to 9; 1 is eight times faster than 6 on label volumes.
-    """
-    path = Path(path)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with zipfile.ZipFile(draft, "w", zipfile.ZIP_DEFLATED, compresslevel=level) as archive:
-            for key, array in arrays.items():
-                # Opened by name, a member is dated 1980-01-01, so the bytes repeat.
-                with archive.open(f"{key}.npy", "w", force_zip64=True) as stream:
-                    np.lib.format.write_array(stream, np.asanyarray(array), allow_pickle=False)
-        os.replace(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def write_prediction(path: str | Path, segs: Array) -> None:

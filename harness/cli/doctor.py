@@ -15,7 +15,7 @@ from harness.protocol import load_protocol
 from harness.run.daemon import connect
 from harness.run.docker_engine import open_docker_engine
 from harness.run.host import host_facts, read_host
-from harness.run.scratch import scratch_root
+from harness.run.roots import scratch_root
 
 SUMMARY = "Say what this host offers a timed run, and what to mend before one."
 EPILOG = """\

@@ -14,7 +14,7 @@ import requests
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 
 from harness.errors import EngineError
-from harness.run import cgroups, scratch
+from harness.run import cgroups, roots
 
 log = logging.getLogger(__name__)
 
@@ -87,14 +87,14 @@ def remove_container(client: docker.APIClient, container: str) -> None:
 def reap(client: docker.APIClient, root: Path) -> None:
     """Remove containers, mounts, folders and control groups of runs that died."""
     remove_containers(client, lambda label: is_others(root, label))
-    scratch.reap_folders(root)
+    roots.reap_folders(root)
     if os.getuid() == 0:
         cgroups.reap_groups(lambda label: is_others(root, label))
 
 
 def is_others(root: Path, label: str) -> bool:
     """Whether a label belongs to a living run, or to none below this root."""
-    return not label.startswith(scratch.owner_prefix(root)) or scratch.is_alive(root, label)
+    return not label.startswith(roots.owner_prefix(root)) or roots.is_alive(root, label)
 
 
 def remove_containers(client: docker.APIClient, is_alive: Callable[[str], bool]) -> None:

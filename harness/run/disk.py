@@ -9,7 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from harness.records import Limits
-from harness.run.scratch import Scratch, tree_use
+from harness.run.scratch import Scratch
+from harness.run.trees import tree_use
 
 #: The writable layer is walked again once the file system under it lost this much.
 _WALK_BYTES = 64 << 20

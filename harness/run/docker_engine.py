@@ -16,7 +16,7 @@ from docker.types import Mount
 
 from harness.errors import HarnessFault
 from harness.records import Limits, Phases, Resources
-from harness.run import cgroups, scratch
+from harness.run import cgroups, roots, scratch
 from harness.run.container import ContainerRunner, host_config
 from harness.run.daemon import (
     LABEL,
@@ -194,9 +194,9 @@ def open_docker_engine(limits: Limits, largest_input: int, root: Path | None = N
         EngineError: no engine answers.
         UsageError: another timed run is under way.
     """
-    root = root or scratch.scratch_root()
+    root = root or roots.scratch_root()
     client = connect()
-    with scratch.host_lock(root):
+    with roots.host_lock(root):
         reap(client, root)
         with scratch.Scratch(root, limits, largest_input) as space:
             try:

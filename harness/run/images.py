@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
-import lzma
-import platform
 import re
-import tarfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import docker
 import requests
@@ -21,6 +16,7 @@ from docker.errors import APIError, DockerException, ImageNotFound
 
 from harness.errors import EngineError, SubmissionError
 from harness.records import Submission
+from harness.run.tarballs import as_submission, check_platform, read_tarball
 from harness.submissions import SubmissionSpec, image_identity
 
 log = logging.getLogger(__name__)
@@ -30,8 +26,6 @@ OFFICIAL_BASE = "python:3.11-slim-bookworm"
 OWN_BASE = "cvpr24-base:bookworm"
 #: Repository under which the harness tags what it builds and loads.
 _REPOSITORY = "cvpr24-harness"
-_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
-_MAX_JSON = 16 << 20
 
 
 @dataclass(frozen=True)
@@ -73,8 +67,7 @@ def resolve(client: docker.APIClient, spec: SubmissionSpec) -> LoadedImage:
 
 def _describe(client: docker.APIClient, spec: SubmissionSpec, reference: str) -> Submission:
     facts = client.inspect_image(reference)
-    here = _ARCHITECTURES.get(platform.machine(), platform.machine())
-    _check_platform(spec, facts["Os"], facts["Architecture"], here)
+    check_platform(spec, facts["Os"], facts["Architecture"])
     config = facts.get("Config") or {}
     return Submission(
         team=spec.team,
@@ -84,14 +77,6 @@ def _describe(client: docker.APIClient, spec: SubmissionSpec, reference: str) ->
         bytes=int(facts["Size"]),
         labels=config.get("Labels") or {},
     )
-
-
-def _check_platform(spec: SubmissionSpec, system: str, architecture: str, here: str) -> None:
-    if (system, architecture) != ("linux", here):
-        raise SubmissionError(
-            f"{spec.source}: an image for {system}/{architecture}, this host runs linux/{here}. "
-            f"Build it with: docker build --platform linux/{here} ."
-        )
 
 
 # --------------------------------------------------------------------------- folders
@@ -166,100 +151,10 @@ def _tag_part(team: str) -> str:
 # --------------------------------------------------------------------------- tarballs
 
 
-@dataclass(frozen=True)
-class _TarballFacts:
-    tags: tuple[str, ...]
-    config: dict[str, Any]
-    bytes: int
-
-
-def read_tarball(path: Path) -> _TarballFacts:
-    """What a ``docker save`` tarball holds, read without loading it.
-
-    Raises:
-        SubmissionError: it is no such tarball, or holds other than one image.
-    """
-    remedy = "Make it with: docker save IMAGE | gzip > TEAM.tar.gz"
-    try:
-        with tarfile.open(path, "r:*") as tar:
-            manifest = _json_member(tar, "manifest.json")
-            if not isinstance(manifest, list) or len(manifest) != 1:
-                count = len(manifest) if isinstance(manifest, list) else 0
-                raise SubmissionError(f"{path}: holds {count} images, not one. {remedy}")
-            tags, name = manifest[0].get("RepoTags") or [], manifest[0]["Config"]
-            _demand(isinstance(name, str) and _are_texts(tags), "its manifest is not as docker save writes it")
-            config = _json_member(tar, name)
-            _demand(_is_image_config(config), f"{name} is no image configuration")
-            return _TarballFacts(tuple(tags), config, sum(member.size for member in tar.getmembers()))
-    except (tarfile.TarError, OSError, EOFError, zlib.error, lzma.LZMAError) as error:
-        raise SubmissionError(f"{path}: not a docker save tarball ({error}). {remedy}") from error
-    except (KeyError, AttributeError, TypeError, ValueError, RecursionError) as error:
-        raise SubmissionError(f"{path}: not a docker save tarball ({error}). {remedy}") from error
-
-
-def _demand(holds: bool, fault: str) -> None:
-    if not holds:
-        raise ValueError(fault)
-
-
-def _are_texts(values: Any) -> bool:
-    return isinstance(values, list) and all(isinstance(value, str) for value in values)
-
-
-def _is_image_config(config: Any) -> bool:
-    """Whether an image file's configuration has the types that are relied on here; the engine checks the rest."""
-    if not isinstance(config, dict):
-        return False
-    container, layers = config.get("config") or {}, config.get("rootfs") or {}
-    return (
-        isinstance(config.get("os"), str)
-        and isinstance(config.get("architecture"), str)
-        and isinstance(container, dict)
-        and isinstance(container.get("Labels") or {}, dict)
-        and isinstance(layers, dict)
-        and _are_texts(layers.get("diff_ids") or [])
-    )
-
-
-def _json_member(tar: tarfile.TarFile, name: str) -> Any:
-    member = tar.getmember(name)
-    if not member.isfile() or member.size > _MAX_JSON:
-        raise ValueError(f"{name} is not a plain file of sensible size")
-    stream: IO[bytes] | None = tar.extractfile(member)
-    if stream is None:
-        raise ValueError(f"{name} cannot be read")
-    return json.loads(stream.read())
-
-
-def describe_tarball(spec: SubmissionSpec) -> Submission:
-    """A tarball's submission without loading it: no image id yet, but its identity, labels and size unpacked.
-
-    Raises:
-        SubmissionError: it is no usable tarball, or is for another processor.
-    """
-    return _describe_tarball(spec, read_tarball(Path(spec.source)))
-
-
-def _describe_tarball(spec: SubmissionSpec, facts: _TarballFacts) -> Submission:
-    config = facts.config
-    here = _ARCHITECTURES.get(platform.machine(), platform.machine())
-    _check_platform(spec, config.get("os", ""), config.get("architecture", ""), here)
-    layers = (config.get("rootfs") or {}).get("diff_ids") or []
-    container = config.get("config") or {}
-    return Submission(
-        team=spec.team,
-        source=spec.source,
-        image_id="",
-        identity=image_identity(container, config["architecture"], config["os"], layers),
-        bytes=facts.bytes,
-        labels=container.get("Labels") or {},
-    )
-
-
 def _load(client: docker.APIClient, spec: SubmissionSpec) -> LoadedImage:
     path = Path(spec.source)
     facts = read_tarball(path)
-    identity = _describe_tarball(spec, facts).identity
+    identity = as_submission(spec, facts).identity
     own_tag = f"{_REPOSITORY}/loaded-{_tag_part(spec.team)}:{identity[:12]}"
     if _exists(client, own_tag) and _describe(client, spec, own_tag).identity == identity:
         return LoadedImage(_describe(client, spec, own_tag), own_tag)

@@ -21,7 +21,9 @@ from harness.records import Limits, Phases, Resources
 from harness.run.daemon import LABEL, connect, engine_name, reap, remove_containers
 from harness.run.engine import EngineFacts, Execution, Job, Output
 from harness.run.logs import HeadAndTail
-from harness.run.scratch import Scratch, copy_and_hash, host_lock, scratch_root
+from harness.run.roots import host_lock, scratch_root
+from harness.run.scratch import Scratch
+from harness.run.trees import copy_and_hash
 
 
 class OfficialEngine:

@@ -1,60 +1,36 @@
 """Scratch space on the engine's host: where a case is laid out for a container and its outputs land.
 
-Every run has a folder of its own under one root, held by a lock as long as the run lives, so that
-whatever a killed run left behind (mounts, folders, containers, cgroups) is recognised and removed by
-the next run of anybody: a folder whose lock is free belongs to nobody.
-
-    ROOT/RUN/lock             held by that run
-    ROOT/RUN/disk.img         file system of limited size and inode count, mounted on
-    ROOT/RUN/disk/            inputs/ and outputs/ of the attempt under way
-
-RUN, which also labels containers and control groups, begins with a mark of ROOT: two roots never take
-each other's for dead.
+ROOT/RUN/disk.img         file system of limited size and inode count, mounted on
+ROOT/RUN/disk/            inputs/ and outputs/ of the attempt under way
 """
 
 from __future__ import annotations
 
-import errno
-import fcntl
-import hashlib
 import logging
 import os
-import re
 import secrets
 import shutil
 import stat
 import subprocess
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.errors import HarnessFault, UsageError
+from harness.errors import HarnessFault
 from harness.records import Limits
 from harness.run.logs import printable
+from harness.run.roots import lock_file, make_root, owner_prefix, remove_folder
+from harness.run.trees import copy_and_hash, remove_tree, tree_use
 
 log = logging.getLogger(__name__)
 
 #: Room in the file system beyond the limit, so that passing the limit is seen before space ends.
 _SPARE_BYTES = 64 << 20
 _SPARE_INODES = 1024
-_COPY = 1 << 20
 #: Entries of a folder that are looked at; a container can leave a million.
 _MAX_ENTRIES = 10_000
 #: Freed blocks are handed back to the host once this many bytes of the image file are allocated.
 _TRIM_ABOVE = 256 << 20
-
-
-def scratch_root() -> Path:
-    """The host's scratch root: $HARNESS_SCRATCH, or a folder of this user's in the system's temporary files."""
-    given = os.environ.get("HARNESS_SCRATCH")
-    return Path(given) if given else Path(tempfile.gettempdir()) / f"cvpr24-harness-{os.getuid()}"
-
-
-def owner_prefix(root: Path) -> str:
-    """What the labels of all runs below this root begin with."""
-    return hashlib.sha256(os.path.realpath(root).encode()).hexdigest()[:8] + "-"
 
 
 @dataclass(frozen=True)
@@ -100,7 +76,7 @@ class Scratch:
     def __enter__(self) -> Scratch:
         make_root(self._root)
         self.folder.mkdir(mode=0o700)
-        self._lock = _lock_file(self.folder / "lock")
+        self._lock = lock_file(self.folder / "lock")
         if self._lock is None:
             raise HarnessFault(f"{self.folder}: a new scratch folder is locked already")
         self.disk.mkdir()
@@ -253,189 +229,6 @@ class Scratch:
             return tree_use(self.disk, most_bytes, self._limits.disk_inodes + _SPARE_INODES)
         now = os.statvfs(self.disk)
         return (now.f_blocks - now.f_bfree) * now.f_frsize, now.f_files - now.f_ffree
-
-
-# --------------------------------------------------------------------------- locks and leftovers
-
-
-def _lock_file(path: Path, mode: int = 0o600) -> int | None:
-    """Lock a file for this process alone; its descriptor, or None where another process holds it."""
-    try:
-        # Another user's file in a sticky folder may be opened, but not with O_CREAT.
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except FileNotFoundError:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
-        os.fchmod(descriptor, mode)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        return None
-    return descriptor
-
-
-def make_root(root: Path) -> None:
-    """Make the scratch root where it is not there.
-
-    Raises:
-        UsageError: it cannot be made, or somebody else made it first where everybody may write.
-    """
-    remedy = "Set HARNESS_SCRATCH to a folder that you can write to."
-    try:
-        root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        found, above = os.lstat(root), os.stat(root.parent)
-    except OSError as error:
-        raise UsageError(f"{root}: scratch space cannot be made there ({error.strerror}). {remedy}") from error
-    if above.st_mode & stat.S_IWOTH and (found.st_uid != os.getuid() or not stat.S_ISDIR(found.st_mode)):
-        raise UsageError(f"{root}: this scratch space is another user's. {remedy}")
-
-
-def host_lock_path(root: Path) -> Path:
-    """The lock of this host: one for all users, unless a scratch root of one's own was asked for."""
-    if os.environ.get("HARNESS_SCRATCH"):
-        return root / "host.lock"
-    return Path(tempfile.gettempdir()) / "cvpr24-harness.lock"
-
-
-@contextmanager
-def host_lock(root: Path) -> Iterator[None]:
-    """Hold the host for one timed run.
-
-    Raises:
-        UsageError: another run is being timed here.
-    """
-    make_root(root)
-    path = host_lock_path(root)
-    try:
-        descriptor = _lock_file(path, mode=0o666)
-    except OSError as error:
-        raise UsageError(f"{path}: the lock of this host cannot be opened ({error.strerror}). Remove it.") from error
-    if descriptor is None:
-        raise UsageError(
-            f"another run is being timed on this host (it holds {path}), and two at once would "
-            "disturb each other's runtimes. Wait for it or stop it, then give the same command again."
-        )
-    try:
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def is_alive(root: Path, label: str) -> bool:
-    """Whether the run with this label still holds its scratch folder."""
-    path = root / label / "lock"
-    if not path.exists():
-        return False
-    descriptor = _lock_file(path)
-    if descriptor is None:
-        return True
-    os.close(descriptor)
-    return False
-
-
-def reap_folders(root: Path) -> list[str]:
-    """Remove scratch folders (and mounts) of runs that died, and nothing else; returns their labels."""
-    dead = []
-    run = re.compile(re.escape(owner_prefix(root)) + "[0-9a-f]{12}")
-    for folder in sorted(root.iterdir()) if root.is_dir() else []:
-        ours = run.fullmatch(folder.name) and folder.is_dir() and not folder.is_symlink()
-        if ours and not is_alive(root, folder.name):
-            remove_folder(folder)
-            dead.append(folder.name)
-    return dead
-
-
-def remove_folder(folder: Path) -> None:
-    """Unmount and remove a run's scratch folder."""
-    disk = folder / "disk"
-    while os.path.ismount(disk):
-        done = subprocess.run(["umount", str(disk)], capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            subprocess.run(["umount", "--lazy", str(disk)], capture_output=True, check=False)
-            break
-    remove_tree(folder)
-
-
-def remove_tree(folder: Path) -> None:
-    """Remove a folder; folders inside that lack the user's own permission bits are opened first.
-
-    Folders are moved up before they are emptied: a container can nest them deeper than recursion or the
-    longest path reaches.
-
-    Raises:
-        HarnessFault: something in it belongs to another user.
-    """
-    top, mark, moved = str(folder), secrets.token_hex(8), 0
-    if not os.path.lexists(top):
-        return
-    todo = [top]
-    try:
-        while todo:
-            here = todo.pop()
-            for inner in _remove_files(here):
-                if here != top:
-                    moved += 1
-                    higher = f"{top}/{mark}-{moved}"
-                    os.rename(inner, higher)
-                    inner = higher
-                todo.append(inner)
-            if here != top:
-                os.rmdir(here)
-        os.rmdir(top)
-    except OSError as error:
-        raise HarnessFault(f"{error.filename}: cannot be removed ({error.strerror})") from error
-
-
-def _remove_files(folder: str) -> list[str]:
-    """Remove all but the folders of a folder; returns those, opened to this user."""
-    with suppress(OSError):
-        os.chmod(folder, 0o700)
-    folders = []
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                with suppress(OSError):
-                    os.chmod(entry.path, 0o700)
-                folders.append(entry.path)
-            else:
-                os.unlink(entry.path)
-    return folders
-
-
-# --------------------------------------------------------------------------- small tools
-
-
-def copy_and_hash(source: Path, target: Path) -> str:
-    """Copy a file; returns the SHA-256 of what was copied."""
-    digest = hashlib.sha256()
-    with open(source, "rb") as reader, open(target, "wb") as writer:
-        while piece := reader.read(_COPY):
-            digest.update(piece)
-            writer.write(piece)
-    return digest.hexdigest()
-
-
-def tree_use(folder: Path, most_bytes: int, most_inodes: int) -> tuple[int, int]:
-    """Allocated bytes and inodes of a tree; stops counting once either limit is passed."""
-    total, inodes, todo = 0, 0, [str(folder)]
-    while todo and total <= most_bytes and inodes <= most_inodes:
-        try:
-            with os.scandir(todo.pop()) as entries:
-                for entry in entries:
-                    inodes += 1
-                    try:
-                        total += entry.stat(follow_symlinks=False).st_blocks * 512
-                        if entry.is_dir(follow_symlinks=False):
-                            todo.append(entry.path)
-                    except FileNotFoundError:
-                        continue
-                    if total > most_bytes or inodes > most_inodes:
-                        break
-        except OSError as error:
-            if error.errno == errno.ENAMETOOLONG:  # no path leads there, so nobody knows how much it is
-                return most_bytes + 1, inodes
-            continue  # removed while we looked
-    return total, inodes
 
 
 def _list_folder(folder: Path) -> tuple[tuple[str, ...], int]:

@@ -16,11 +16,12 @@ from harness.records import Case, Submission
 from harness.run.daemon import connect
 from harness.run.docker_engine import open_docker_engine
 from harness.run.engine import Engine, EngineFacts
-from harness.run.images import LoadedImage, describe_tarball, remove_loaded, resolve
+from harness.run.images import LoadedImage, remove_loaded, resolve
 from harness.run.manifest import write_manifest
 from harness.run.official import open_official_engine
+from harness.run.roots import make_root, scratch_root
 from harness.run.runner import Listener, RunSettings, missing_attempts, run_attempts
-from harness.run.scratch import make_root, scratch_root
+from harness.run.tarballs import describe_tarball
 from harness.submissions import SubmissionSpec
 
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from harness import contract
 from harness.errors import UsageError
+from harness.npz import write_npz
 from harness.samples import camera, ct, eye, microscopy, mr, pet, radiograph, ultrasound
 from harness.samples.boxes import boxes_of
 from harness.samples.scene import Scene
@@ -139,7 +140,7 @@ def write_case(case: SampleCase, out: Path) -> None:
     for folder, arrays in (("imgs", image), ("gts", reference)):
         path = out / folder / f"{case.name}.npz"
         path.parent.mkdir(parents=True, exist_ok=True)
-        contract.write_npz(path, arrays, level=9)
+        write_npz(path, arrays, level=9)
 
 
 def _indices(task: PlanarTask | VolumeTask, per_task: int) -> range:

@@ -30,8 +30,9 @@ import numpy as np
 from forge import archive
 from mutations import honest_files, mutate
 
-from harness.contract import MAX_ARRAY_BYTES, check_case, open_npz, read_case, read_prediction, read_reference
+from harness.contract import check_case, read_case, read_prediction, read_reference
 from harness.errors import InputError, PredictionError
+from harness.npz import MAX_ARRAY_BYTES, open_npz
 
 ALLOWANCE_BYTES = 256 << 20
 

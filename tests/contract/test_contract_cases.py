@@ -9,16 +9,9 @@ import numpy as np
 import pytest
 from forge import Member, claim, npy, write
 
-from harness.contract import (
-    case_name,
-    check_case,
-    is_volume,
-    open_npz,
-    read_case,
-    read_reference,
-    segmentation_shape,
-)
+from harness.contract import case_name, check_case, is_volume, read_case, read_reference, segmentation_shape
 from harness.errors import HarnessFault, InputError
+from harness.npz import open_npz
 
 IMAGE = np.zeros((20, 30, 3), np.uint8)
 VOLUME = np.zeros((4, 20, 30), np.uint8)
@@ -219,7 +212,7 @@ def test_a_host_without_memory_is_the_hosts_fault(tmp_path: Path, monkeypatch: p
     def no_memory(*_: Any, **__: Any) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("harness.contract.np.empty", no_memory)
+    monkeypatch.setattr("harness.npz.np.empty", no_memory)
     with pytest.raises(HarnessFault, match="too little free memory"):
         read_case(path)
 

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from harness.contract import open_npz, read_prediction, write_npz, write_prediction
+from harness.contract import read_prediction, write_prediction
+from harness.npz import open_npz, write_npz
 
 
 @settings(max_examples=60, deadline=None)

@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.contract import read_prediction, segmentation_shape, write_npz
+from harness.contract import read_prediction, segmentation_shape
 from harness.errors import PredictionError
+from harness.npz import write_npz
 from harness.records import Limits, Outcome
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -12,8 +12,8 @@ import docker
 import numpy as np
 import pytest
 
-from harness import contract
 from harness.errors import EngineError
+from harness.npz import write_npz
 from harness.protocol import load_protocol
 from harness.records import Case, Limits
 from harness.run.daemon import connect
@@ -54,7 +54,7 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Case:
     path = tmp_path_factory.mktemp("case") / "2DBox_US_0001.npz"
     image = np.random.default_rng(0).integers(0, 255, (96, 128, 3), np.uint8)
     boxes = np.array([[8, 8, 40, 60], [64, 20, 120, 90]])
-    contract.write_npz(path, {"imgs": image, "boxes": boxes})
+    write_npz(path, {"imgs": image, "boxes": boxes})
     return Case("2DBox_US_0001", "US", path, "", path.stat().st_size, image.shape, len(boxes))
 
 

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness import contract
+from harness.npz import write_npz
 from harness.records import Submission
 from harness.run.stage import image_blocks
 from harness.submissions import SubmissionSpec
@@ -51,7 +52,7 @@ def test_two_tarballs_one_at_a_time(client: docker.APIClient, base: str, tmp_pat
     cases = tmp_path / "cases"
     cases.mkdir()
     arrays = {"imgs": np.zeros((16, 16, 3), np.uint8), "boxes": np.array([[0, 0, 16, 16]])}
-    contract.write_npz(cases / "2DBox_US_0001.npz", arrays)
+    write_npz(cases / "2DBox_US_0001.npz", arrays)
     tarballs = []
     for number in (1, 2):
         folder = tmp_path / f"image{number}"

@@ -18,7 +18,8 @@ import numpy as np
 import pytest
 
 from harness.cases import file_digest, visible_file
-from harness.contract import read_prediction, write_npz
+from harness.contract import read_prediction
+from harness.npz import write_npz
 from harness.records import Case, Limits
 from harness.run.daemon import LABEL
 from harness.run.docker_engine import DockerEngine

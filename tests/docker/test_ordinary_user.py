@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 
 from harness import contract
+from harness.npz import write_npz
 
 ROOT = Path(__file__).resolve().parents[2]
 SOCKET = Path("/var/run/docker.sock")
@@ -49,7 +50,7 @@ def test_run_as_an_ordinary_user(client: docker.APIClient, base: str, home: Path
     cases.mkdir()
     for number in (1, 2):
         arrays = {"imgs": np.zeros((16, 16, 3), np.uint8), "boxes": np.array([[0, 0, 16, 16]])}
-        contract.write_npz(cases / f"2DBox_US_000{number}.npz", arrays)
+        write_npz(cases / f"2DBox_US_000{number}.npz", arrays)
     contract.write_prediction(image / "ready.npz", np.ones((16, 16), np.uint8))
     (image / "predict.sh").write_text(PREDICT)
     (image / "Dockerfile").write_text(

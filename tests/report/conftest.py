@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness.contract import write_npz, write_prediction
+from harness.contract import write_prediction
 from harness.layout import OutDir
+from harness.npz import write_npz
 from harness.report.figures import attempts, bubble, dots, significance, stability
 from harness.report.figures.style import Drawing
 from harness.results import write_results

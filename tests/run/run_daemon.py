@@ -64,7 +64,7 @@ class Daemon:
         self.api.close()
 
     def name(self, word: str) -> str:
-        """An image name of this session's own."""
+        """An image name of this daemon's own."""
         return f"{self.mark}-{word}"
 
     def folder(self, place: Path, script: str, *lines: str) -> Path:

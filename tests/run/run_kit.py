@@ -20,6 +20,7 @@ import pytest
 
 from harness import contract
 from harness.ledger import AttemptKey
+from harness.npz import write_npz
 from harness.protocol import load_protocol
 from harness.records import Attempt, Case, Limits, Outcome, Phases, Resources, Submission
 from harness.run.engine import EngineFacts, Execution, Job, Output
@@ -51,7 +52,7 @@ def write_case(folder: Path, name: str, **more: Any) -> Path:
     else:
         arrays = {"imgs": np.zeros((SIDE, SIDE, 3), np.uint8), "boxes": np.array([[2, 2, 10, 10], [12, 12, 22, 22]])}
     path = folder / f"{name}.npz"
-    contract.write_npz(path, arrays | more)
+    write_npz(path, arrays | more)
     return path
 
 
@@ -74,7 +75,7 @@ def write_reference(folder: Path, name: str) -> Path:
     if name.startswith("3D"):
         arrays["spacing"] = np.ones(3)
     path = folder / f"{name}.npz"
-    contract.write_npz(path, arrays)
+    write_npz(path, arrays)
     return path
 
 

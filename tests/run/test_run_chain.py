@@ -18,6 +18,7 @@ from harness.collect import result_rows
 from harness.errors import UsageError
 from harness.layout import OutDir
 from harness.ledger import open_ledger
+from harness.npz import write_npz
 from harness.records import Outcome, Phases, Resources, Score
 from harness.results import COLUMNS, read_results
 
@@ -96,7 +97,7 @@ class TestScoring:
 
     def test_a_changed_reference_is_scored_anew_and_only_that(self, world):
         world.score()
-        contract.write_npz(world.gts / f"{NAMES[0]}.npz", {"gts": np.ones((24, 24), np.uint8)})
+        write_npz(world.gts / f"{NAMES[0]}.npz", {"gts": np.ones((24, 24), np.uint8)})
         scores, _ = world.score()
         assert world.told[0] == (0, 2)
         assert scores["alpha", NAMES[0], 1].values["dsc"] < 1
@@ -164,7 +165,7 @@ class TestReferences:
         if arrays is None:
             path.write_text("hello")
         else:
-            contract.write_npz(path, arrays)
+            write_npz(path, arrays)
         world.attempts.append(attempt("gamma", NAMES[0], Outcome.CRASH, reason="exit code 1"))
         summary = world.collect()
         assert list(summary.bad_references) == [NAMES[0]]

@@ -21,8 +21,8 @@ from docker.errors import NotFound
 from run_daemon import GOOD, Daemon
 from run_kit import ROOT, make_cases
 
-from harness import contract
-from harness.run.scratch import owner_prefix, reap_folders
+from harness.npz import write_npz
+from harness.run.roots import owner_prefix, reap_folders
 
 pytestmark = pytest.mark.docker
 
@@ -382,7 +382,7 @@ class TestCheck:
         assert "good works on all 1 cases" in done.stdout
 
     def test_a_broken_reference_is_nobodys_failure(self, shell, images, cases, out, tmp_path):
-        contract.write_npz(cases[1] / f"{NAMES[0]}.npz", {"gts": np.zeros((3, 3), np.uint8)})
+        write_npz(cases[1] / f"{NAMES[0]}.npz", {"gts": np.zeros((3, 3), np.uint8)})
         words = ["--cases", cases[0], "--gts", cases[1], "--out", out, "--junit", tmp_path / "c.xml"]
         done = shell.run("check", f"good={images['good']}", *words)
         assert done.returncode == 2

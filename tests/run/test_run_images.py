@@ -15,7 +15,8 @@ from run_kit import HERE, ROOT
 
 from harness.errors import SubmissionError
 from harness.run import images
-from harness.run.images import build_arguments, build_context, read_tarball, remove_loaded, resolve
+from harness.run.images import build_arguments, build_context, remove_loaded, resolve
+from harness.run.tarballs import read_tarball
 from harness.submissions import SubmissionSpec, image_identity, parse_submission
 
 pytestmark = pytest.mark.docker

@@ -9,6 +9,7 @@ import pytest
 from run_kit import SIDE, case, execution, labels
 
 from harness import contract
+from harness.npz import write_npz
 from harness.records import Outcome
 from harness.run.judge import judge
 
@@ -25,7 +26,7 @@ def good(tmp_path):
 @pytest.fixture
 def bad(tmp_path):
     path = tmp_path / f"{CASE.name}.npz"
-    contract.write_npz(path, {"segs": np.zeros((3, 3), np.uint8)})
+    write_npz(path, {"segs": np.zeros((3, 3), np.uint8)})
     return path
 
 
@@ -128,7 +129,7 @@ class TestReasons:
 
     def test_float_labels_are_noted(self, tmp_path):
         path = tmp_path / "x.npz"
-        contract.write_npz(path, {"segs": labels(CASE.name).astype(np.float32)})
+        write_npz(path, {"segs": labels(CASE.name).astype(np.float32)})
         verdict = judge(execution(path), CASE)
         assert (verdict.outcome, verdict.reason) == (Outcome.OK, "float labels (float32)")
 
@@ -149,7 +150,7 @@ class TestFiles:
     )
     def test_not_acceptable(self, tmp_path, arrays):
         path = tmp_path / "x.npz"
-        contract.write_npz(path, arrays)
+        write_npz(path, arrays)
         assert outcome(execution(path)) is Outcome.INVALID_OUTPUT
 
     def test_pickled_truncated_and_empty(self, tmp_path, good):

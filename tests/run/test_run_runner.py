@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from run_kit import FakeEngine, Silent, execution, labels, right_answer, settings, submission, write_case
 
-from harness import contract
 from harness.cases import load_cases
 from harness.errors import EngineError, HarnessFault, InputError
 from harness.layout import OutDir
 from harness.ledger import open_ledger
+from harness.npz import write_npz
 from harness.protocol import load_protocol
 from harness.records import Outcome
 from harness.run import host
@@ -352,7 +352,7 @@ def test_the_fake_engine_is_what_the_runner_expects():
 def test_an_invalid_prediction_is_not_kept(world):
     def behave(job, folder):
         path = folder / "bad.npz"
-        contract.write_npz(path, {"segs": np.zeros((3, 3), np.uint8)})
+        write_npz(path, {"segs": np.zeros((3, 3), np.uint8)})
         return path, {}
 
     world.engine.behaviour = behave

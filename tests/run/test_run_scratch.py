@@ -18,8 +18,10 @@ import pytest
 from run_kit import LIMITS, PYTHON, ROOT, as_root
 
 from harness.errors import UsageError
-from harness.run import scratch
-from harness.run.scratch import Scratch, host_lock, is_alive, reap_folders, remove_tree, tree_use
+from harness.run import roots, scratch
+from harness.run.roots import host_lock, is_alive, reap_folders
+from harness.run.scratch import Scratch
+from harness.run.trees import remove_tree, tree_use
 
 NAME = "2DBox_US_0001.npz"
 CASE_BYTES = b"case" * 1000
@@ -354,14 +356,14 @@ class TestDeadRuns:
 
     def test_a_run_killed_before_its_lock_was_there(self, tmp_path):
         root = tmp_path / "root"
-        empty = root / f"{scratch.owner_prefix(root)}0123456789ab"
+        empty = root / f"{roots.owner_prefix(root)}0123456789ab"
         empty.mkdir(parents=True)
         assert reap_folders(root) == [empty.name]
 
     def test_two_roots_never_share_a_label(self, tmp_path):
         with Scratch(tmp_path / "a", LIMITS, 0) as one, Scratch(tmp_path / "b", LIMITS, 0) as two:
-            assert one.label.startswith(scratch.owner_prefix(tmp_path / "a"))
-            assert not two.label.startswith(scratch.owner_prefix(tmp_path / "a"))
+            assert one.label.startswith(roots.owner_prefix(tmp_path / "a"))
+            assert not two.label.startswith(roots.owner_prefix(tmp_path / "a"))
             assert not is_alive(tmp_path / "a", two.label)
 
 
@@ -371,7 +373,7 @@ class TestHostLock:
             with pytest.raises(UsageError, match=r"another run is being timed.*host\.lock"), host_lock(scratch_here):
                 pass
             child = subprocess.run(
-                [PYTHON, "-c", "import sys\nfrom pathlib import Path\nfrom harness.run.scratch import host_lock\n"
+                [PYTHON, "-c", "import sys\nfrom pathlib import Path\nfrom harness.run.roots import host_lock\n"
                  "with host_lock(Path(sys.argv[1])): print('got it')", scratch_here],
                 cwd=ROOT, capture_output=True, text=True, check=False,
             )  # fmt: skip
@@ -382,8 +384,8 @@ class TestHostLock:
 
     def test_one_lock_for_all_users_unless_a_scratch_root_is_named(self, tmp_path, monkeypatch):
         monkeypatch.delenv("HARNESS_SCRATCH", raising=False)
-        monkeypatch.setattr(scratch.tempfile, "gettempdir", lambda: str(tmp_path))
-        assert scratch.host_lock_path(tmp_path / "mine") == scratch.host_lock_path(tmp_path / "yours")
+        monkeypatch.setattr(roots.tempfile, "gettempdir", lambda: str(tmp_path))
+        assert roots.host_lock_path(tmp_path / "mine") == roots.host_lock_path(tmp_path / "yours")
         with host_lock(tmp_path / "mine"):
             assert stat.S_IMODE((tmp_path / "cvpr24-harness.lock").stat().st_mode) == 0o666
             with pytest.raises(UsageError), host_lock(tmp_path / "yours"):
@@ -392,7 +394,7 @@ class TestHostLock:
     def test_a_lock_is_not_taken_through_a_strangers_link(self, tmp_path, monkeypatch):
         """The lock lies in a folder that everybody writes to."""
         monkeypatch.delenv("HARNESS_SCRATCH", raising=False)
-        monkeypatch.setattr(scratch.tempfile, "gettempdir", lambda: str(tmp_path))
+        monkeypatch.setattr(roots.tempfile, "gettempdir", lambda: str(tmp_path))
         (tmp_path / "cvpr24-harness.lock").symlink_to(tmp_path / "target")
         with pytest.raises(UsageError, match=r"cvpr24-harness\.lock"), host_lock(tmp_path / "mine"):
             pass

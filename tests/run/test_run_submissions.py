@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from run_kit import entry, image_config, image_tarball, manifest, member, write_tar
 
 from harness.errors import SubmissionError, UsageError
-from harness.run.images import read_tarball
+from harness.run.tarballs import read_tarball
 from harness.submissions import image_identity, parse_submission, parse_submissions
 
 
