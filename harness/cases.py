@@ -34,7 +34,7 @@ def case_files(folder: str | Path) -> list[Path]:
     Raises:
         UsageError: no such folder, or no ``.npz`` in it.
     """
-    return _npz_files(Path(folder), "imgs", "cases")
+    return _npz_files(cases_folder(folder))
 
 
 def reference_files(folder: str | Path) -> dict[str, Path]:
@@ -43,16 +43,30 @@ def reference_files(folder: str | Path) -> dict[str, Path]:
     Raises:
         UsageError: no such folder, or no ``.npz`` in it.
     """
-    return {contract.case_name(path): path for path in _npz_files(Path(folder), "gts", "references")}
+    return {contract.case_name(path): path for path in _npz_files(references_folder(folder))}
 
 
-def _npz_files(folder: Path, inner: str, what: str) -> list[Path]:
+def cases_folder(folder: str | Path) -> Path:
+    """The folder itself or its ``imgs/``, whichever holds the case files.  Raises as `case_files`."""
+    return _folder_of(Path(folder), "imgs", "cases")
+
+
+def references_folder(folder: str | Path) -> Path:
+    """The folder itself or its ``gts/``, whichever holds the references.  Raises as `reference_files`."""
+    return _folder_of(Path(folder), "gts", "references")
+
+
+def _folder_of(folder: Path, inner: str, what: str) -> Path:
     if not folder.is_dir():
         raise UsageError(f"{folder}: no such folder of {what}. Give the folder that holds the .npz files.")
     for place in (folder, folder / inner):
-        if place.is_dir() and (found := sorted(p for p in place.iterdir() if _is_npz(p))):
-            return found
+        if place.is_dir() and _npz_files(place):
+            return place
     raise UsageError(f"{folder}: holds no .npz file. Give the folder that holds the {what}.")
+
+
+def _npz_files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if _is_npz(path))
 
 
 def _is_npz(path: Path) -> bool:

@@ -65,7 +65,7 @@ def execute(args: argparse.Namespace) -> int:
     settings = run_settings(args)
     out = OutDir(out_folder(args.out))
     summary = run_and_score(args, out, settings)
-    ranking = None if args.no_rank else _rank(args, out, settings)
+    ranking = None if args.no_rank else _rank(args, out, settings, summary)
     show_outcomes(output_console(), out)
     if ranking is not None:
         print_ranking(ranking)
@@ -112,13 +112,15 @@ def _score(args: argparse.Namespace, out: OutDir, ledger: Ledger, settings: RunS
     return collect(out, settings.protocol, attempts, scores, bad, runtime, limit_s)
 
 
-def _rank(args: argparse.Namespace, out: OutDir, settings: RunSettings) -> Ranking | None:
-    """Rank; None (with a sentence) where there is nothing to rank: one team, or one case."""
+def _rank(args: argparse.Namespace, out: OutDir, settings: RunSettings, summary: Summary) -> Ranking | None:
+    """Rank; None (with a sentence) where there is nothing to rank, or not yet."""
     try:
-        rank_settings = Settings(
-            protocol=settings.protocol, bootstrap=args.bootstrap, seed=args.seed, allow_incomplete=True
-        )
-        ranking = analyse([out.root], rank_settings)
+        if summary.faults:
+            raise NotRankableError(
+                f"{summary.faults} attempts failed on the harness's side and wait to be made again. Give the same "
+                "command again, or rank without their cases: rank.py --allow-incomplete"
+            )
+        ranking = analyse([out.root], Settings(protocol=settings.protocol, bootstrap=args.bootstrap, seed=args.seed))
     except NotRankableError as error:
         for stale in (out.ranking, out.ranking_json, out.ranks, out.wilcoxon, out.bootstrap):
             stale.unlink(missing_ok=True)

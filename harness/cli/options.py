@@ -110,6 +110,13 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         metavar="GB",
         help="load no more than so many GB of tarballs' images at once, in blocks of teams (default: all at once)",
     )
+    run.add_argument(
+        "--retry-noisy",
+        type=whole,
+        default=0,
+        metavar="N",
+        help="make an attempt again, up to N times, while other work disturbed the host (default: 0)",
+    )
     run.add_argument("--strict-exit", action="store_true", help="a non-zero exit fails even with a valid prediction")
     add_protocol_option(run)
 
@@ -155,6 +162,7 @@ def run_settings(args: argparse.Namespace) -> RunSettings:
         seed=args.seed,
         repeats=args.repeats,
         strict_exit=args.strict_exit,
+        retry_noisy=args.retry_noisy,
         image_budget=int(args.image_budget * 1e9) if args.image_budget else None,
     )
 

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from harness.cases import cases_folder, references_folder
 from harness.contract import Labels, is_volume, read_case, read_prediction, read_reference
 from harness.errors import HarnessError
 from harness.report.data import ReportData
@@ -67,7 +68,10 @@ def make_overlays(data: ReportData, cases: Path | None, gts: Path | None) -> tup
             return [], [f"Left out: no folder of {what} is known. Give it with {option}."]
         if not Path(named).is_dir():
             return [], [f"Left out: the folder of {what}, {named}, is not there."]
-        folders[what] = Path(named)
+        try:
+            folders[what] = (cases_folder if what == "cases" else references_folder)(named)
+        except HarnessError as error:
+            return [], [f"Left out: {error}"]
     chosen, notes = choose(data)
     made: dict[tuple[str, str], Overlay] = {}
     for case in sorted({overlay.case for overlay in chosen}):

@@ -101,18 +101,9 @@ class DockerEngine:
                 execution = replace(_UNSTARTABLE, input_digest=digest, log=f"{refused}\n")
             if not self._scratch.readable(name):  # root's file, and this user is not root
                 self._as_root("chmod", "a+r", f"/scratch/{self._scratch.outputs.name}/{name}")
-            left = self._scratch.collect(name)
-            output = Output(
-                file=left.output,
-                bytes=left.output_bytes,
-                unusable=left.unusable,
-                links=left.links,
-                extra=left.extra,
-                input_changes=left.input_changes,
-                input_extra=left.input_extra,
-            )
+            output = self._scratch.collect(name)
             # Sparse files count in full: whoever reads them pays for every byte.
-            too_large = left.bytes > job.limits.disk_bytes
+            too_large = output.total_bytes > job.limits.disk_bytes
             stopped = execution.stopped or ("disk_limit" if too_large else None)
             return replace(execution, output=output, stopped=stopped)
         except BaseException:

@@ -50,7 +50,8 @@ class Output:
         bytes: its size.
         unusable: why a thing of the right name is no output ("it is a symbolic link"), else "".
         links: hard links it had; more than 1 makes it unacceptable.
-        extra: names of other things it left in outputs.
+        extra: names of other things it left in outputs, at most 20, safe to show.
+        total_bytes: apparent sizes of all it left right in outputs (sparse files count in full).
         input_changes: "changed", "deleted" or "".
         input_extra: whether it left other things beside its input.
     """
@@ -60,6 +61,7 @@ class Output:
     unusable: str = ""
     links: int = 1
     extra: tuple[str, ...] = ()
+    total_bytes: int = 0
     input_changes: str = ""
     input_extra: bool = False
 

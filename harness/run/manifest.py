@@ -59,6 +59,7 @@ def write_manifest(
         "seed": settings.seed,
         "repeats": settings.repeats,
         "image_budget_bytes": settings.image_budget,
+        "retry_noisy": settings.retry_noisy,
         "host": host_facts(),
         "engine": asdict(engine) if engine else earlier.get("engine", {}),
         "noise": {"rule": NOISE_RULE, "noisy_attempts": len(noisy), "attempts": len(attempts)},

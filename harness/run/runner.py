@@ -8,7 +8,7 @@ import os
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
@@ -40,6 +40,7 @@ class RunSettings:
         repeats: attempts of each submission on each case.
         strict_exit: OOM kills and non-zero exits count against a valid prediction.
         image_budget: bytes of tarballs' images that may be loaded at once; None: no bound.
+        retry_noisy: times that an attempt is made again at once while the host was noisy; the last one counts.
     """
 
     protocol: Challenge
@@ -50,9 +51,10 @@ class RunSettings:
     repeats: int
     strict_exit: bool = False
     image_budget: int | None = None
+    retry_noisy: int = 0
 
     def digest(self) -> str:
-        """Digest of what determines results; order, seed, repeats and image budget do not."""
+        """Digest of what determines results; order, seed, repeats, budget and retries do not."""
         parts = [self.protocol.digest, asdict(self.limits), self.conditions, self.strict_exit]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
@@ -130,7 +132,7 @@ def run_attempts(
             for number, (item, key) in enumerate(missing):
                 listener.began(item)
                 maker = _Maker(engine, settings, out, shown)
-                attempt = maker.make(f"a{number}", teams[item.team], by_name[item.case], item.repeat)
+                attempt = maker.quiet(f"a{number}", teams[item.team], by_name[item.case], item.repeat)
                 ledger.add_attempt(key, attempt, host.host_class())
                 listener.ended(attempt)
                 faults = faults + 1 if attempt.outcome is Outcome.HARNESS_FAULT else 0
@@ -152,6 +154,14 @@ class _Maker:
     settings: RunSettings
     out: OutDir
     shown: Path
+
+    def quiet(self, name: str, submission: Submission, case: Case, repeat: int) -> Attempt:
+        """An attempt, made again while its host was noisy, as often as the settings allow."""
+        for retries in range(self.settings.retry_noisy + 1):
+            attempt = self.make(f"{name}-{retries}", submission, case, repeat)
+            if not attempt.host.get("noisy"):
+                break
+        return replace(attempt, host=attempt.host | {"retries": retries})
 
     def make(self, name: str, submission: Submission, case: Case, repeat: int) -> Attempt:
         started = datetime.now(UTC).isoformat(timespec="milliseconds")

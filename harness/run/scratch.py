@@ -13,11 +13,11 @@ import shutil
 import stat
 import subprocess
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import HarnessFault
 from harness.records import Limits
+from harness.run.engine import Output
 from harness.run.logs import printable
 from harness.run.roots import lock_file, make_root, owner_prefix, remove_folder
 from harness.run.trees import copy_and_hash, remove_tree, tree_use
@@ -31,31 +31,6 @@ _SPARE_INODES = 1024
 _MAX_ENTRIES = 10_000
 #: Freed blocks are handed back to the host once this many bytes of the image file are allocated.
 _TRIM_ABOVE = 256 << 20
-
-
-@dataclass(frozen=True)
-class LeftBehind:
-    """What an attempt left on disk.
-
-    Attributes:
-        output: the file of the case's name, moved to where only the harness reaches; None without one.
-        output_bytes: its size.
-        unusable: why a thing of the right name is no output ("it is a symbolic link"), else "".
-        links: hard links that the file had.
-        extra: names of other things in outputs, at most 20, control characters replaced.
-        bytes: sum of the apparent sizes of all it left in outputs (sparse files count in full).
-        input_changes: what became of the input: "", "changed", "deleted".
-        input_extra: whether other things were left beside the input.
-    """
-
-    output: Path | None
-    output_bytes: int
-    unusable: str
-    links: int
-    extra: tuple[str, ...]
-    bytes: int
-    input_changes: str
-    input_extra: bool
 
 
 class Scratch:
@@ -164,7 +139,7 @@ class Scratch:
         path = self.outputs / name
         return path.is_symlink() or not path.is_file() or os.access(path, os.R_OK)
 
-    def collect(self, name: str) -> LeftBehind:
+    def collect(self, name: str) -> Output:
         """Look at what an ended container left, trusting nothing, and take its output into quarantine."""
         for folder in (self.inputs, self.outputs):
             with suppress(OSError):  # a container of this user's own id can close them to this user
@@ -198,13 +173,13 @@ class Scratch:
             ):
                 changes = "changed"
         inputs, _ = _list_folder(self.inputs)
-        return LeftBehind(
-            output=output,
-            output_bytes=size,
+        return Output(
+            file=output,
+            bytes=size,
             unusable=unusable,
             links=links,
             extra=tuple(_shown(entry) for entry in extra if entry != name)[:20],
-            bytes=total + (size if output else 0),
+            total_bytes=total + (size if output else 0),
             input_changes=changes,
             input_extra=any(entry != name for entry in inputs),
         )

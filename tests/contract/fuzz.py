@@ -1,4 +1,6 @@
-"""Mutated npz files, read by the contract and by numpy: `python fuzz.py FOLDER FILES SEED` prints a summary as JSON.
+"""Mutated npz files, read by the contract and by numpy.
+
+`python -m tests.contract.fuzz FOLDER FILES SEED` prints a summary as JSON.
 
 The oracle is `numpy.load(allow_pickle=False)`.  For each file:
 
@@ -27,12 +29,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from forge import archive
-from mutations import honest_files, mutate
 
 from harness.contract import check_case, read_case, read_prediction, read_reference
 from harness.errors import InputError, PredictionError
 from harness.npz import MAX_ARRAY_BYTES, open_npz
+from tests.contract.forge import archive
+from tests.contract.mutations import honest_files, mutate
 
 ALLOWANCE_BYTES = 256 << 20
 

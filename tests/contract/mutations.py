@@ -8,7 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from forge import DEFLATED, STORED, Member, archive, claim, deflate, npy
+
+from tests.contract.forge import DEFLATED, STORED, Member, archive, claim, deflate, npy
 
 #: Sizes, counts and offsets that break arithmetic.
 NUMBERS = [0, 1, 2, 3, 22, 46, 127, 128, 255, 256, 0x7FFF, 0x8000, 0xFFFF, 1 << 16, 1 << 20, 1 << 24]

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from forge import Member, claim, npy, write
 
 from harness.contract import case_name, check_case, is_volume, read_case, read_reference, segmentation_shape
 from harness.errors import HarnessFault, InputError
 from harness.npz import open_npz
+from tests.contract.forge import Member, claim, npy, write
 
 IMAGE = np.zeros((20, 30, 3), np.uint8)
 VOLUME = np.zeros((4, 20, 30), np.uint8)

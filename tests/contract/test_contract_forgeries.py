@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from forge import BZIP2, LZMA, STORED, Member, archive, claim, deflate, npy, write
-from reading import SEGS, accepted, numpy_reads, refused
 
 from harness.errors import PredictionError
+from tests.contract.forge import BZIP2, LZMA, STORED, Member, archive, claim, deflate, npy, write
+from tests.contract.reading import SEGS, accepted, numpy_reads, refused
 
 # --------------------------------------------------------------------------- lies of the array's header
 

@@ -19,7 +19,7 @@ FILES = 10_000
 def test_fuzz(tmp_path: Path) -> None:
     """Accepted only where numpy's arrays equal ours; else an InputError or PredictionError; memory bounded."""
     done = subprocess.run(
-        [sys.executable, str(FUZZ), str(tmp_path), str(FILES), "20240617"],
+        [sys.executable, "-m", "tests.contract.fuzz", str(tmp_path), str(FILES), "20240617"],
         env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": "0"},
         capture_output=True,
         text=True,

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from forge import Member, claim, npy, write
-from reading import SEGS, SHAPE, accepted, refused
 
 from harness.contract import read_prediction
+from tests.contract.forge import Member, claim, npy, write
+from tests.contract.reading import SEGS, SHAPE, accepted, refused
 
 # --------------------------------------------------------------------------- accepted
 

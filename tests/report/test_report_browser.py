@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import HOSTILE, build, long_names
 
 from harness.report import write_report
+from tests.report.conftest import HOSTILE, build, long_names
 
 CHROMIUM = shutil.which("chromium")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not on PATH")

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import MakeFolder
 
 from harness.errors import InputError
 from harness.layout import OutDir
 from harness.report.reading import read_report_data
 from harness.report.summary import outcome_counts, rank_interval, summarise, task_ranks, task_values
 from harness.results import write_results
+from tests.report.conftest import MakeFolder
 
 OPTIONAL = ("ranking.csv", "ranks.csv", "ranking.json", "bootstrap.npz", "wilcoxon.csv", "manifest.json")
 

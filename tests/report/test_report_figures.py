@@ -6,7 +6,6 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from conftest import HOSTILE, MakeFolder, long_names
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection, PathCollection
 from matplotlib.figure import Figure
@@ -18,6 +17,7 @@ from harness.report.figures import attempts, bubble, dots, significance, stabili
 from harness.report.figures.style import golden_jitter, house_style, safe_label
 from harness.report.reading import read_report_data
 from harness.report.summary import outcome_counts, rank_shares
+from tests.report.conftest import HOSTILE, MakeFolder, long_names
 
 
 def collection(axes: Axes, gid: str) -> LineCollection | PathCollection:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import MakeFolder
 from PIL import Image
 
 from harness.contract import read_reference, write_prediction
@@ -26,6 +25,7 @@ from harness.report.overlays import (
 )
 from harness.report.reading import read_report_data
 from harness.results import write_results
+from tests.report.conftest import MakeFolder
 
 REAL = Path(os.environ.get("HARNESS_REALCASES") or Path(__file__).parents[2].parent / "shared" / "realcases")
 
@@ -126,6 +126,10 @@ def test_folders_that_are_not_known_or_not_there_are_named(make_folder: MakeFold
     assert (made, "nowhere" in notes[0]) == ([], True)
     made, _ = make_overlays(data, folder.cases, folder.gts)
     assert len(made) == 6
+    # The folder above them serves as well, where they are called imgs and gts as in the published data.
+    (tmp_path / "imgs").symlink_to(folder.cases)
+    (tmp_path / "gts").symlink_to(folder.gts)
+    assert len(make_overlays(data, tmp_path, tmp_path)[0]) == 6
 
 
 def test_broken_files_cost_only_their_own_picture(make_folder: MakeFolder) -> None:

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import HOSTILE, MakeFolder, build, long_names
 
 from harness.cli.main import main
 from harness.report import write_report
 from harness.results import write_results
+from tests.report.conftest import HOSTILE, MakeFolder, build, long_names
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 LOADING = {"src", "href", "srcset", "action", "data", "poster", "background", "formaction", "xlink:href", "ping"}

@@ -7,8 +7,9 @@ import uuid
 from pathlib import Path
 
 import pytest
-from run_daemon import Daemon, daemon_missing
-from run_kit import make_cases
+
+from tests.run.run_daemon import Daemon, daemon_missing
+from tests.run.run_kit import make_cases
 
 NAMES = ("2DBox_US_0001", "3DBox_CT_0001")
 

@@ -69,9 +69,8 @@ class Daemon:
 
     def folder(self, place: Path, script: str, *lines: str) -> Path:
         """A submission as a folder: its Dockerfile and predict.sh."""
-        from run_kit import labels
-
         from harness import contract
+        from tests.run.run_kit import labels
 
         place.mkdir(parents=True)
         ready = place / "ready"

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from run_kit import PROTOCOL, labels, write_case
 
 from harness import cases as module
 from harness import contract
 from harness.cases import case_files, load_cases, reference_files, remember_digest, visible_file
 from harness.errors import HarnessFault, InputError, UsageError
 from harness.ledger import open_ledger
+from tests.run.run_kit import PROTOCOL, labels, write_case
 
 
 @pytest.fixture

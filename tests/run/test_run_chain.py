@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from run_kit import attempt, make_cases, settings, submission
 
 from harness import chain, contract
 from harness.cases import load_cases
@@ -21,6 +20,7 @@ from harness.ledger import open_ledger
 from harness.npz import write_npz
 from harness.records import Outcome, Phases, Resources, Score
 from harness.results import COLUMNS, read_results
+from tests.run.run_kit import attempt, make_cases, settings, submission
 
 NAMES = ["2DBox_US_0001", "2DBox_US_0002", "3DBox_CT_0001"]
 PROTOCOL = settings().protocol

@@ -18,11 +18,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from docker.errors import NotFound
-from run_daemon import GOOD, Daemon
-from run_kit import ROOT, make_cases
 
 from harness.npz import write_npz
 from harness.run.roots import owner_prefix, reap_folders
+from tests.run.run_daemon import GOOD, Daemon
+from tests.run.run_kit import ROOT, make_cases
 
 pytestmark = pytest.mark.docker
 

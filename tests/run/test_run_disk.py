@@ -7,11 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from run_kit import LIMITS, as_root
 
 from harness.run import disk, scratch
 from harness.run.disk import DiskWatch, unlinked_use
 from harness.run.scratch import Scratch
+from tests.run.run_kit import LIMITS, as_root
 
 LIMIT = LIMITS.disk_bytes
 

@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import pytest
 from rich.console import Console
-from run_kit import attempt
 
 from harness.cli import progress
 from harness.cli.progress import Bar, RunProgress
 from harness.records import Outcome
 from harness.run.host import HostReading, certificate, host_class, host_facts, read_host
 from harness.run.plan import Planned
+from tests.run.run_kit import attempt
 
 QUIET = HostReading(busy_s=100.0, steal_s=1.0, swapped=0, load=0.1, pressure=0.0)
 

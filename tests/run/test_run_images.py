@@ -10,14 +10,14 @@ import time
 from pathlib import Path
 
 import pytest
-from run_daemon import GOOD, Daemon, other_architecture
-from run_kit import HERE, ROOT
 
 from harness.errors import SubmissionError
 from harness.run import images
 from harness.run.images import build_arguments, build_context, remove_loaded, resolve
 from harness.run.tarballs import read_tarball
 from harness.submissions import SubmissionSpec, image_identity, parse_submission
+from tests.run.run_daemon import GOOD, Daemon, other_architecture
+from tests.run.run_kit import HERE, ROOT
 
 pytestmark = pytest.mark.docker
 

@@ -6,12 +6,12 @@ import os
 
 import numpy as np
 import pytest
-from run_kit import SIDE, case, execution, labels
 
 from harness import contract
 from harness.npz import write_npz
 from harness.records import Outcome
 from harness.run.judge import judge
+from tests.run.run_kit import SIDE, case, execution, labels
 
 CASE = case()
 

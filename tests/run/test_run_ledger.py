@@ -13,11 +13,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from run_kit import PYTHON, ROOT, attempt, case, key, submission
 
 from harness.errors import LedgerError
 from harness.ledger import AttemptKey, open_ledger
 from harness.records import Outcome, Score
+from tests.run.run_kit import PYTHON, ROOT, attempt, case, key, submission
 
 
 @pytest.fixture
@@ -167,7 +167,7 @@ class TestCurrency:
 WRITER = """
 import sys
 from pathlib import Path
-from run_kit import attempt, key
+from tests.run.run_kit import attempt, key
 from harness.ledger import open_ledger
 with open_ledger(Path(sys.argv[1])) as ledger:
     for number in range(10_000):
@@ -181,7 +181,7 @@ class TestKilling:
     def test_a_killed_writer_loses_at_most_the_attempt_under_way(self, tmp_path):
         """Killed with SIGKILL at random moments; what it had told of must be there, once, in order."""
         rng = random.Random(3)
-        environment = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests/run'}"}
+        environment = os.environ | {"PYTHONPATH": f"{ROOT}"}
         for number in range(5):
             path = tmp_path / f"{number}.sqlite"
             command = [PYTHON, "-c", WRITER, path]

@@ -11,13 +11,13 @@ import warnings
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from run_kit import labels, write_case
 
 from harness.cli import options
 from harness.cli.main import main, run_command
 from harness.cli.options import add_run_options, count, cpuset, out_folder, run_settings, seconds, size
 from harness.errors import UsageError
 from harness.protocol import load_protocol
+from tests.run.run_kit import labels, write_case
 
 CPUS = os.cpu_count()
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from run_kit import FakeEngine, Silent, execution, labels, right_answer, settings, submission, write_case
 
 from harness.cases import load_cases
 from harness.errors import EngineError, HarnessFault, InputError
@@ -19,6 +19,7 @@ from harness.records import Outcome
 from harness.run import host
 from harness.run.plan import make_plan
 from harness.run.runner import missing_attempts, run_attempts
+from tests.run.run_kit import FakeEngine, Silent, execution, labels, right_answer, settings, submission, write_case
 
 NAMES = [f"2DBox_US_{number:04}" for number in range(4)]
 
@@ -132,6 +133,18 @@ class TestResuming:
         assert world.did() == []
         assert world.engine.opened == 1
         assert world.listener.sizes == (8, 0)
+
+    def test_a_noisy_attempt_is_made_again_as_often_as_allowed(self, world, monkeypatch):
+        """The last one counts; a quiet host makes no attempt twice."""
+        verdicts = iter([True, True, False] + [True] * 3 + [False] * 100)
+        monkeypatch.setattr(host, "certificate", lambda *_: {"noisy": next(verdicts)})
+        world.settings = replace(world.settings, retry_noisy=2)
+        assert world.run() == 8
+        assert [job.name for job in world.engine.jobs[:7]] == ["a0-0", "a0-1", "a0-2", "a1-0", "a1-1", "a1-2", "a2-0"]
+        assert len(world.engine.jobs) == 12
+        readings = [attempt.host for attempt in world.attempts()]
+        assert sorted(reading["retries"] for reading in readings) == [0] * 6 + [2, 2]
+        assert sum(reading["noisy"] for reading in readings) == 1
 
     def test_an_interrupt_keeps_what_is_done(self, world):
         def behave(job, folder):

@@ -15,13 +15,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from run_kit import LIMITS, PYTHON, ROOT, as_root
 
 from harness.errors import UsageError
 from harness.run import roots, scratch
 from harness.run.roots import host_lock, is_alive, reap_folders
 from harness.run.scratch import Scratch
 from harness.run.trees import remove_tree, tree_use
+from tests.run.run_kit import LIMITS, PYTHON, ROOT, as_root
 
 NAME = "2DBox_US_0001.npz"
 CASE_BYTES = b"case" * 1000
@@ -95,22 +95,22 @@ class TestCollecting:
     def test_a_regular_file_goes_into_quarantine(self, filled):
         (filled.outputs / NAME).write_bytes(b"prediction")
         left = self.collect(filled)
-        assert left.output == filled.quarantine / NAME
-        assert left.output.read_bytes() == b"prediction"
-        assert (left.output_bytes, left.links, left.unusable, left.extra) == (10, 1, "", ())
-        assert (left.input_changes, left.input_extra, left.bytes) == ("", False, 10)
+        assert left.file == filled.quarantine / NAME
+        assert left.file.read_bytes() == b"prediction"
+        assert (left.bytes, left.links, left.unusable, left.extra) == (10, 1, "", ())
+        assert (left.input_changes, left.input_extra, left.total_bytes) == ("", False, 10)
         assert not (filled.outputs / NAME).exists()
 
     def test_nothing(self, filled):
         left = self.collect(filled)
-        assert (left.output, left.unusable, left.extra, left.bytes) == (None, "", (), 0)
+        assert (left.file, left.unusable, left.extra, left.total_bytes) == (None, "", (), 0)
 
     def test_a_symbolic_link_is_not_followed(self, filled, tmp_path):
         secret = tmp_path / "secret"
         secret.write_bytes(b"host")
         (filled.outputs / NAME).symlink_to(secret)
         left = self.collect(filled)
-        assert (left.output, left.unusable) == (None, "it is a symbolic link")
+        assert (left.file, left.unusable) == (None, "it is a symbolic link")
         assert secret.read_bytes() == b"host"
 
     def test_a_fifo_does_not_block(self, filled):
@@ -140,7 +140,7 @@ class TestCollecting:
         (filled.outputs / NAME).touch()
         os.truncate(filled.outputs / NAME, 1 << 40)
         left = self.collect(filled)
-        assert left.output_bytes == left.bytes == 1 << 40
+        assert left.bytes == left.total_bytes == 1 << 40
 
     def test_other_files_are_named_and_counted(self, filled):
         (filled.outputs / NAME).write_bytes(b"12345")
@@ -148,7 +148,7 @@ class TestCollecting:
         (filled.outputs / "b").mkdir()
         left = self.collect(filled)
         assert left.extra == ("b", "efficiency.csv")
-        assert left.bytes >= 8
+        assert left.total_bytes >= 8
 
     def test_names_that_would_steer_a_terminal_or_break_a_table(self, filled):
         for name in (b"\x1b[2Jx", b"a\nb", b"\xff\xfe", "ä".encode()):
@@ -270,7 +270,7 @@ class TestRemoving:
     def test_a_user_clears_and_collects_what_lacks_their_own_permissions(self, source):
         """A container of the harness's own user id may close its folders to that user."""
         code = (
-            "import os, sys\nfrom pathlib import Path\nfrom run_kit import LIMITS\n"
+            "import os, sys\nfrom pathlib import Path\nfrom tests.run.run_kit import LIMITS\n"
             "from harness.run.scratch import Scratch\n"
             "with Scratch(Path(sys.argv[1]) / 'root', LIMITS, 0) as space:\n"
             "    space.put(Path(sys.argv[2]), 'x.npz')\n"
@@ -280,7 +280,7 @@ class TestRemoving:
             "    for folder in (space.outputs / 'closed', space.outputs, space.inputs):\n"
             "        os.chmod(folder, 0)\n"
             "    left = space.collect('x.npz')\n"
-            "    assert left.output.read_bytes() == b'p' and left.extra == ('closed',), left\n"
+            "    assert left.file.read_bytes() == b'p' and left.extra == ('closed',), left\n"
             "    space.empty()\n"
             "    assert not list(space.outputs.iterdir())\n"
             "print('done')\n"
@@ -295,7 +295,7 @@ class TestRemoving:
                 shutil.copytree(ROOT / package, place / package, ignore=shutil.ignore_patterns("__pycache__"))
             subprocess.run(["chmod", "-R", "a+rX", place], check=True)
             command = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", PYTHON, "-c", code, place]
-            environment = {"PYTHONPATH": f"{place}:{place}/tests/run", "PATH": os.environ["PATH"]}
+            environment = {"PYTHONPATH": f"{place}", "PATH": os.environ["PATH"]}
             done = subprocess.run(
                 [*command, place / "case.npz"], env=environment, capture_output=True, text=True, check=False
             )
@@ -312,12 +312,12 @@ class TestDeadRuns:
     def killed_run(self, root: Path) -> Path:
         """The folder of a run that was killed with its scratch space laid out."""
         code = (
-            "import sys, time\nfrom pathlib import Path\nfrom run_kit import LIMITS\n"
+            "import sys, time\nfrom pathlib import Path\nfrom tests.run.run_kit import LIMITS\n"
             "from harness.run.scratch import Scratch\n"
             "with Scratch(Path(sys.argv[1]), LIMITS, 0) as space:\n"
             "    (space.outputs / 'left').write_bytes(b'x')\n    print(space.folder, flush=True)\n    time.sleep(60)\n"
         )
-        environment = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests/run'}"}
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}
         with subprocess.Popen([PYTHON, "-c", code, root], stdout=subprocess.PIPE, text=True, env=environment) as child:
             folder = Path(child.stdout.readline().strip())
             try:

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from run_kit import entry, image_config, image_tarball, manifest, member, write_tar
 
 from harness.errors import SubmissionError, UsageError
 from harness.run.tarballs import read_tarball
 from harness.submissions import image_identity, parse_submission, parse_submissions
+from tests.run.run_kit import entry, image_config, image_tarball, manifest, member, write_tar
 
 
 def folder(place: Path) -> Path:

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from score_peer import Peer
 
 from harness.contract import Labels
 from harness.protocol import Scoring
 from harness.score.evaluate import score_prediction
+from tests.score.score_peer import Peer
 
 OFFICIAL = Scoring(tolerance_mm=2.0, gate_dsc=0.2, digits=4)
 

@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import score_oracle
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -16,6 +15,7 @@ from harness.contract import Labels, read_reference
 from harness.score import evaluate
 from harness.score.classes import class_pairs
 from harness.score.evaluate import rounded, score_classes
+from tests.score import score_oracle
 
 SPACINGS = [(1.0, 1.0, 1.0), (0.8, 0.8, 2.5), (0.1, 0.1, 0.1), (0.4, 0.4, 5.0), (12.0, 0.3, 0.7), (0.01, 0.02, 0.01)]
 

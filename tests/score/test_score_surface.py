@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 import pytest
-import score_oracle
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -14,6 +13,7 @@ from hypothesis.extra import numpy as hnp
 from harness.score import nsd as nsd_module
 from harness.score.nsd import class_nsd, transformed_nsd
 from harness.score.surface import image_areas, is_surface, neighbour_codes, surface_areas
+from tests.score import score_oracle
 
 UNIT = (1.0, 1.0, 1.0)
 #: Spacings without ties at 2 mm that rounding could tear apart.
