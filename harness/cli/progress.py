@@ -32,6 +32,7 @@ class Bar:
             TimeRemainingColumn(elapsed_when_finished=False),
             TextColumn("{task.fields[now]}", markup=False),
             console=console,
+            refresh_per_second=4,  # drawing must not disturb what is being timed
             disable=not self._live,
         )
         self._task = self._progress.add_task(title, total=None, now="")
