@@ -74,12 +74,9 @@ def execute(args: argparse.Namespace) -> int:
     _show(output_console(), own)
     show_advice(output_console(), own["outcome"])
     failed = own[own["outcome"] != Outcome.OK]
-    for row in failed.itertuples():
-        output_console().print(
-            f"log: {out.log(team, str(row.case), int(row.repeat))}",  # type: ignore[arg-type]
-            markup=False,
-            highlight=False,
-        )
+    for row in failed.to_dict("records"):
+        log = out.log(team, str(row["case"]), int(row["repeat"]))
+        output_console().print(f"log: {log}", markup=False, highlight=False)
     if args.json:
         Path(args.json).write_text(json.dumps(_verdicts(own, team), indent=1) + "\n")
     if args.junit:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -56,7 +57,8 @@ def summarise(data: ReportData) -> list[TeamSummary]:
     by_team = data.scores.groupby("team")
     mean_ranks: dict[tuple[str, str], float] = {}
     if data.ranks is not None:
-        mean_ranks = data.ranks.groupby(["team", "metric"])["rank"].mean().to_dict()  # type: ignore[assignment]
+        means = data.ranks.groupby(["team", "metric"])["rank"].mean()
+        mean_ranks = cast("dict[tuple[str, str], float]", means.to_dict())
     counts = outcome_counts(data)
     stated = _stated(data)
     lines = []

@@ -81,7 +81,8 @@ class DockerEngine:
 
     def _stats(self, container: str) -> dict[str, Any]:
         with suppress(APIError, requests.RequestException):
-            return self._api.stats(container, stream=False, one_shot=True)  # type: ignore[no-any-return]
+            stats: dict[str, Any] = self._api.stats(container, stream=False, one_shot=True)
+            return stats
         return {}
 
     # -- one container

@@ -111,5 +111,5 @@ def archive(
 
 def write(path: Path, members: Sequence[Member], **fields: int | bytes) -> Path:
     """Write such a zip file and return its path."""
-    path.write_bytes(archive(members, **fields))  # type: ignore[arg-type]
+    path.write_bytes(archive(members, **fields))
     return path

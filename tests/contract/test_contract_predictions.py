@@ -32,7 +32,7 @@ def test_every_real_dtype_in_both_byte_orders(tmp_path: Path, code: str, order: 
 
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
-def test_stored_and_deflated_with_further_arrays_beside(tmp_path: Path, save) -> None:  # type: ignore[no-untyped-def]
+def test_stored_and_deflated_with_further_arrays_beside(tmp_path: Path, save) -> None:
     """Other keys, pickled ones included, are not looked at."""
     path = tmp_path / "a.npz"
     save(path, segs=SEGS, other=np.array([{}], dtype=object))

@@ -18,22 +18,22 @@ from harness import contract
 from harness.npz import write_npz
 from harness.records import Submission
 from harness.run.stage import image_blocks
-from harness.submissions import SubmissionSpec
+from harness.submissions import Kind, SubmissionSpec
 
 ROOT = Path(__file__).resolve().parents[2]
 PREDICT = 'for f in /workspace/inputs/*.npz; do cp /ready.npz "/workspace/outputs/${f##*/}"; done\n'
 
 
-def entry(number: int, kind: str, size: int) -> tuple[SubmissionSpec, Submission]:
+def entry(number: int, kind: Kind, size: int) -> tuple[SubmissionSpec, Submission]:
     team = f"t{number}"
-    return SubmissionSpec(team, kind, team), Submission(team, team, "", team, size)  # type: ignore[arg-type]
+    return SubmissionSpec(team, kind, team), Submission(team, team, "", team, size)
 
 
 @given(
     st.lists(st.tuples(st.sampled_from(["tarball", "tag", "folder"]), st.integers(0, 50)), max_size=12),
     st.none() | st.integers(1, 100),
 )
-def test_blocks_keep_order_and_budget(sizes: list[tuple[str, int]], budget: int | None) -> None:
+def test_blocks_keep_order_and_budget(sizes: list[tuple[Kind, int]], budget: int | None) -> None:
     """All submissions once, in order; tarballs of a block within the budget, unless one alone exceeds it."""
     entries = [entry(number, kind, size) for number, (kind, size) in enumerate(sizes)]
     blocks = image_blocks(entries, budget)

@@ -15,6 +15,7 @@ from harness.errors import EngineError, UsageError
 from harness.records import Case
 from harness.run.container import host_config
 from harness.run.docker_engine import DockerEngine, open_docker_engine
+from harness.run.engine import Execution
 from tests.docker.conftest import PROTOCOL, Run, make_job, opened
 
 pytestmark = pytest.mark.docker
@@ -31,9 +32,9 @@ import os, time
 '"""
 
 
-def outcome_flags(execution: object) -> tuple[int, bool]:
+def outcome_flags(execution: Execution) -> tuple[int, bool]:
     """Exit code, and whether the kernel killed for memory."""
-    return execution.exit_code, bool(execution.resources.oom_kills)  # type: ignore[attr-defined]
+    return execution.exit_code, bool(execution.resources.oom_kills)
 
 
 @pytest.mark.slow
