@@ -15,7 +15,7 @@ from harness.ledger import Ledger
 from harness.protocol import Protocol
 from harness.records import FAILURES, Attempt, Case, Outcome, Score
 from harness.score.batch import Job, score_many
-from harness.score.evaluate import scorer_key
+from harness.score.files import scorer_key
 
 #: Told of scoring's progress: how many are done, of how many.
 Tell = Callable[[int, int], None]

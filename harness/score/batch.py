@@ -16,7 +16,8 @@ from pathlib import Path
 
 from harness.protocol import Scoring
 from harness.records import Outcome, Score
-from harness.score.evaluate import ClassScores, score_files_by_class
+from harness.score.evaluate import ClassScores
+from harness.score.files import score_files_by_class
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Scored:
 
     Attributes:
         job: what was asked.
-        score: as `evaluate.score_files`; harness_fault where scoring itself failed.
+        score: as `files.score_files`; harness_fault where scoring itself failed.
         classes: scores of its classes; None where the outcome is not ok.
     """
 

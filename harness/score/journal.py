@@ -21,7 +21,7 @@ from harness.errors import UsageError
 from harness.protocol import Scoring
 from harness.records import Outcome, Score
 from harness.score.batch import Job, Scored
-from harness.score.evaluate import scorer_key
+from harness.score.files import scorer_key
 
 #: Label, dsc, nsd of one class.
 ClassRow = tuple[int, float, float]

@@ -13,9 +13,10 @@ import pytest
 from harness.errors import HarnessFault
 from harness.protocol import load_protocol
 from harness.records import FAILURES, Outcome
-from harness.score import batch, evaluate
+from harness.score import batch, files
 from harness.score.batch import Job, Scored, pooled, score_many
-from harness.score.evaluate import score_files, score_prediction, scorer_key
+from harness.score.evaluate import score_prediction
+from harness.score.files import score_files, scorer_key
 from harness.score.policy import apply_policy
 
 
@@ -122,14 +123,14 @@ def test_a_host_that_cannot_read_charges_nobody(write_case, score, monkeypatch):
         raise HarnessFault("no memory")
 
     write_case("2DBox_US_0001")
-    monkeypatch.setattr(evaluate.contract, "read_prediction", fail)
+    monkeypatch.setattr(files.contract, "read_prediction", fail)
     assert score("2DBox_US_0001").outcome is Outcome.HARNESS_FAULT
 
 
 def test_key_names_everything_that_moves_a_score(official):
     others = [replace(official, tolerance_mm=1.0), replace(official, gate_dsc=0.0), replace(official, digits=5)]
     assert len({scorer_key(scoring) for scoring in [official, *others]}) == 4
-    assert evaluate.SCORER_VERSION in scorer_key(official)
+    assert files.SCORER_VERSION in scorer_key(official)
 
 
 # ------------------------------------------------------------------ batches
