@@ -4,13 +4,15 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO := outputs/demo
 
-.PHONY: help setup setup-python setup-engine demo test lint test-fast bench clean
+.PHONY: help setup setup-python setup-engine demo test lint test-fast bench bench-rank bench-score clean
 
 help:
 	@echo "make demo    set up, run the demo submissions on the sample cases, score, rank, report"
 	@echo "make test    set up, then lint, types and all tests (the Docker ones too)"
 	@echo "make setup   set up only: .venv, a container engine, a base image"
 	@echo "make bench   measure the harness's own overhead"
+	@echo "make bench-rank   time the ranking and its bootstraps"
+	@echo "make bench-score  time scoring against DeepMind's package, and its workers, start and memory"
 
 setup: setup-python setup-engine
 
@@ -26,6 +28,7 @@ demo: setup
 	  --cases inputs/imgs --gts inputs/gts --out $(DEMO)
 
 test: setup lint
+	@if scripts/setup-browser; then export HARNESS_NEED_BROWSER=1; fi; \
 	HARNESS_NEED_DOCKER=1 $(BIN)/python -m pytest --numprocesses $$(nproc) --dist loadgroup
 
 lint: setup-python
@@ -38,6 +41,12 @@ test-fast: setup-python lint
 
 bench: setup
 	$(BIN)/python benchmarks/overhead.py
+
+bench-rank: setup-python
+	$(BIN)/python benchmarks/ranking.py
+
+bench-score: setup-python
+	$(BIN)/python -m benchmarks.scoring
 
 clean:
 	rm -rf .venv $(DEMO) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -24,8 +24,8 @@ def result_rows(
 
     Args:
         attempts: what was run.
-        scores: of those that were scored; attempts without one get no DSC and NSD.
-        protocol: the failure policy's values.
+        scores: of those that were scored; attempts without one get no DSC, NSD and further metrics.
+        protocol: the further metrics, and the failure policy's values.
         runtime: which measured time is ranked, "wall_s" or "run_s".
         time_limit_s: the run's time limit, which the policy refers to.
     """
@@ -53,10 +53,12 @@ def result_rows(
             "peak_bytes": used.peak_bytes,
             "peak_anon_bytes": used.peak_anon_bytes,
             "oom_kills": used.oom_kills,
+            **dict.fromkeys(protocol.scoring.also),
         }
         if score is not None:
             row.update(score.values)
-        rows.append(apply_policy(row, protocol, time_limit_s))
+        filled = apply_policy(row, protocol, time_limit_s)
+        rows.append({column: filled[column] for column in row})  # not every metric of the protocol is asked for
     return rows
 
 

@@ -53,6 +53,15 @@ class OutDir:
         return self.root / "bootstrap.npz"
 
     @property
+    def consensus(self) -> Path:
+        """Joint rankings of all tasks: ``method,metric,team,score,rank``."""
+        return self.root / "consensus.csv"
+
+    def analysis(self, name: str) -> Path:
+        """A further table of the ranking (docs/ranking.md)."""
+        return self.root / "analysis" / f"{name}.csv"
+
+    @property
     def report(self) -> Path:
         """The report, one HTML file."""
         return self.root / "report.html"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import tomllib
 from dataclasses import dataclass
 from importlib import resources
@@ -24,18 +25,23 @@ class Metric:
         label: its name in figures.
         unit: "" for a share, "s" for seconds.
         smaller_is_better: its direction.
-        on_failure: what a failed attempt gets; "time_limit" stands for the run's time limit.
+        on_failure: what a failed attempt gets; "time_limit" stands for the run's time limit, "undefined"
+            for no value.
+        drop_case: whether the metric judges nobody on a case whose reference lacks one of its classes.
     """
 
     name: str
     label: str
     unit: str
     smaller_is_better: bool
-    on_failure: float | Literal["time_limit"]
+    on_failure: float | Literal["time_limit", "undefined"]
+    drop_case: bool = False
 
     def failure_value(self, time_limit_s: float) -> float:
-        """The value that a failed attempt gets in a run with this time limit."""
-        return time_limit_s if self.on_failure == "time_limit" else float(self.on_failure)
+        """The value that a failed attempt gets in a run with this time limit; NaN where it gets none."""
+        if self.on_failure == "time_limit":
+            return time_limit_s
+        return math.nan if self.on_failure == "undefined" else float(self.on_failure)
 
 
 @dataclass(frozen=True)
@@ -46,11 +52,13 @@ class Scoring:
         tolerance_mm: NSD's tolerance.
         gate_dsc: NSD is computed only where a case's mean DSC exceeds this, else it is 0.
         digits: decimals that scores are rounded to.
+        also: further metrics, beside dsc and nsd (`harness.score.further` tells of them).
     """
 
     tolerance_mm: float
     gate_dsc: float
     digits: int
+    also: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -144,13 +152,16 @@ def _parse(data: dict[str, Any], digest: str) -> Protocol:
             label=str(spec["label"]),
             unit=str(spec["unit"]),
             smaller_is_better=bool(spec["smaller_is_better"]),
-            on_failure="time_limit" if spec["on_failure"] == "time_limit" else float(spec["on_failure"]),
+            on_failure=value if (value := spec["on_failure"]) in ("time_limit", "undefined") else float(value),
+            drop_case=bool(spec.get("drop_case", False)),
         )
         for name, spec in data["metrics"].items()
     }
-    ranked = tuple(ranking["metrics"])
-    if unknown := set(ranked) - set(metrics):
-        raise ValueError(f"ranking.metrics names {sorted(unknown)}, which [metrics] does not define")
+    ranked = tuple(str(name) for name in ranking["metrics"])
+    also = tuple(str(name) for name in scoring.get("also", ()))
+    for place, names in (("ranking.metrics", ranked), ("scoring.also", also)):
+        if unknown := set(names) - set(metrics):
+            raise ValueError(f"{place} names {sorted(unknown)}, which [metrics] does not define")
     return Protocol(
         name=str(data["name"]),
         title=str(data["title"]),
@@ -160,7 +171,12 @@ def _parse(data: dict[str, Any], digest: str) -> Protocol:
         limits=Limits(**data["limits"]),
         tasks={str(k): str(v) for k, v in data["tasks"].items()},
         metrics=metrics,
-        scoring=Scoring(float(scoring["tolerance_mm"]), float(scoring["gate_dsc"]), int(scoring["digits"])),
+        scoring=Scoring(
+            tolerance_mm=float(scoring["tolerance_mm"]),
+            gate_dsc=float(scoring["gate_dsc"]),
+            digits=int(scoring["digits"]),
+            also=also,
+        ),
         scheme=str(ranking["scheme"]),
         ranked=ranked,
         runtime=str(ranking["runtime"]),

@@ -10,6 +10,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 STAGES = ("run", "score", "rank", "report")
+#: What joins stages: the chain of a run, its results table, and the import of others' runs.
+JOINERS = ("chain", "collect", "imports", "import_folder")
 
 
 def imports(path: Path) -> set[str]:
@@ -26,16 +28,16 @@ def imports(path: Path) -> set[str]:
 @pytest.mark.parametrize("stage", STAGES)
 def test_stages_do_not_import_one_another(stage: str) -> None:
     """Each stage hands its work on by files alone, and none knows of the command line."""
-    others = {f"harness.{other}" for other in (*STAGES, "cli", "chain", "collect") if other != stage}
+    others = {f"harness.{other}" for other in (*STAGES, "cli", *JOINERS) if other != stage}
     for path in (ROOT / "harness" / stage).rglob("*.py"):
         for name in imports(path):
             assert ".".join(name.split(".")[:2]) not in others, f"{path}: imports {name}"
 
 
 def test_the_vocabulary_imports_no_stage() -> None:
-    """What all share depends on none of them; `collect` and `chain` are what joins them."""
+    """What all share depends on none of them; a few modules are what joins them."""
     for path in (ROOT / "harness").glob("*.py"):
-        if path.stem not in ("collect", "chain", "__main__"):
+        if path.stem not in (*JOINERS, "__main__"):
             strange = {
                 name for name in imports(path) if name.split(".")[:2] in [["harness", s] for s in (*STAGES, "cli")]
             }

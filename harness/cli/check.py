@@ -26,17 +26,23 @@ from harness.submissions import parse_submission
 
 SUMMARY = "Check that a submission works: run it on sample cases, and say what to mend."
 EPILOG = """\
-The image is run exactly as in the challenge: a fresh container for each case, no network, 8 GiB of memory.
-Without --cases and --gts the project's own sample cases are used.  --against a results table (of the demo,
-say) shows about where the submission would rank, on the cases that both have.
+A SUBMISSION is a docker save tarball, an image tag, or a folder with a Dockerfile; TEAM= names its team.
+It is run under the conditions of the ranking: a fresh container for each case, CPU only, 8 GiB of memory, no network.
+Without --cases and --gts the project's own sample cases are used; harness samples makes more.
+
+For each case the table says how it ended, its scores, time and memory; for each failure, what to mend and which file
+holds what the container wrote. --against a results table (of the demo, say) shows about where the submission would
+rank, on the cases that both have. Checked again, an image is run only on cases that have no result of it yet; another
+--out starts anew.
 
 examples:
   harness check myimage:latest
   harness check team.tar.gz --cases mycases/imgs --gts mycases/gts
   harness check . --against outputs/demo/results.csv
-  harness check myimage --junit check.xml --json check.json        # in CI
+  harness check myimage --time-limit 60 --junit check.xml --json check.json
+      in CI: a hanging container costs a minute a case, the exit code is the verdict
 
-exit codes: 0 it works on every case, 1 it fails somewhere, 2 bad usage or input, 3 harness fault."""
+exit codes: 0 it works on every case, 1 it fails somewhere, 2 bad usage or input, 3 harness fault, 130 interrupted."""
 
 _SAMPLES = Path("inputs")
 
@@ -46,10 +52,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("submission", metavar="SUBMISSION", help="[TEAM=]tarball, image tag or folder")
     parser.add_argument("--cases", metavar="DIR", help="folder of case .npz files (default: inputs/imgs)")
     parser.add_argument("--gts", metavar="DIR", help="folder of references (default: inputs/gts)")
-    parser.add_argument("--out", default="outputs/check", metavar="DIR", help="(default: outputs/check)")
-    parser.add_argument("--against", metavar="RESULTS", help="a results table to rank beside")
-    parser.add_argument("--junit", metavar="FILE", help="write the verdicts as JUnit XML, a test a case")
-    parser.add_argument("--json", metavar="FILE", help="write the verdicts as JSON")
+    parser.add_argument(
+        "--out", default="outputs/check", metavar="DIR", help="results, logs, predictions (default: outputs/check)"
+    )
+    parser.add_argument("--against", metavar="RESULTS", help="results.csv of a run to rank beside")
+    parser.add_argument("--junit", metavar="FILE", help="write the outcomes as JUnit XML too, a test a case")
+    parser.add_argument("--json", metavar="FILE", help="write the outcomes as JSON too")
     parser.add_argument("--workers", type=count, metavar="N", help="scoring processes (default: one a CPU)")
     add_run_options(parser)
 

@@ -19,10 +19,16 @@ from harness.run.roots import scratch_root
 
 SUMMARY = "Say what this host offers a timed run, and what to mend before one."
 EPILOG = """\
+The engine is the one that DOCKER_HOST names, else the local one. "accounting" tells how memory and CPU time are
+measured: by the kernel's own counters or, where it says daemon, by the engine's samples. "scratch" is where cases and
+outputs lie while containers run; HARNESS_SCRATCH moves it. Each note says what would make a run less exact, and what
+helps (docs/running.md).
+
 examples:
   harness doctor
+  DOCKER_HOST=unix:///run/podman/podman.sock harness doctor
 
-exit codes: 0 runs can be made here, 3 they cannot."""
+exit codes: 0 runs can be made here, 2 a timed run is under way here, 3 no runs can be made (the error says why)."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -52,13 +58,14 @@ def execute(args: argparse.Namespace) -> int:
     if found.disk != "file system":
         problems.append("outputs are watched, not limited by a file system: run as root, with loop devices")
     if facts["memory_bytes"] < limits.memory_bytes:
-        problems.append(f"the host has less memory than the limit of {limits.memory_bytes / 2**30:.0f} GiB")
+        limit = f"{limits.memory_bytes / 2**30:.0f} GiB"
+        problems.append(f"the host has less memory than the limit of {limit}: use a larger one, or lower --memory")
     if free < limits.disk_bytes:
         problems.append("scratch space is short: set HARNESS_SCRATCH to another disk")
     if now.load > 0.5 * (facts["cpus"] or 1):
-        problems.append("the host is busy: timings will be noisy")
+        problems.append("the host is busy: timings will be noisy; end other work, or give --retry-noisy 2")
     if psutil.swap_memory().used > 0:
-        problems.append("the host is swapping: timings will be noisy")
+        problems.append("swap is in use: timings may be noisy; free memory before a run")
     output_console().print(table)
     for problem in problems:
         output_console().print(f"note: {problem}", style="yellow", markup=False, highlight=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from harness.cases import load_cases
@@ -12,15 +13,18 @@ from harness.cli.options import add_run_options, count, out_folder, ranked_runti
 from harness.cli.progress import bar
 from harness.cli.rank import print_ranking
 from harness.cli.run import RUNTIME_OF, TIME_LIMIT_OF, resume_advice, run
+from harness.cli.score import further_names
 from harness.cli.show import show_outcomes
 from harness.errors import UsageError
 from harness.layout import OutDir
 from harness.ledger import Ledger, open_ledger
 from harness.rank.analysis import Ranking, Settings, analyse
+from harness.rank.further import further
 from harness.rank.table import NotRankableError
-from harness.rank.write import write_ranking
+from harness.rank.write import remove_ranking, write_ranking
 from harness.run.runner import RunSettings
 from harness.score.batch import default_workers
+from harness.score.further import checked_names
 
 SUMMARY = "Run submissions on cases, score their predictions, rank the teams and write a report."
 EPILOG = """\
@@ -52,6 +56,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-rank", action="store_true", help="stop after the results table")
     parser.add_argument("--no-report", action="store_true", help="stop after the ranking")
     parser.add_argument("--workers", type=count, metavar="N", help="scoring processes (default: one a CPU)")
+    parser.add_argument(
+        "--also",
+        type=further_names,
+        metavar="NAME,...",
+        help="further metrics in the results table, see harness score --help (default: the protocol's)",
+    )
     parser.add_argument("--bootstrap", type=whole, metavar="N", help="samples, 0 for none (default: 1000)")
     add_run_options(parser)
 
@@ -62,7 +72,7 @@ def execute(args: argparse.Namespace) -> int:
         raise UsageError("--score-only runs nothing: leave the submissions out.")
     if not args.score_only and not args.submissions:
         raise UsageError("name at least one submission (or --score-only, to score again what was run).")
-    settings = run_settings(args)
+    settings = _with_further(run_settings(args), args.also)
     out = OutDir(out_folder(args.out))
     summary = run_and_score(args, out, settings)
     ranking = None if args.no_rank else _rank(args, out, settings, summary)
@@ -74,9 +84,19 @@ def execute(args: argparse.Namespace) -> int:
     return summary.exit_code()
 
 
+def _with_further(settings: RunSettings, names: tuple[str, ...] | None) -> RunSettings:
+    """The settings with these further metrics in place of the protocol's; what is run stays the same."""
+    if names is None:
+        return settings
+    protocol = settings.protocol
+    also = checked_names(names, protocol)
+    return replace(settings, protocol=replace(protocol, scoring=replace(protocol.scoring, also=also)))
+
+
 def run_and_score(args: argparse.Namespace, out: OutDir, settings: RunSettings) -> Summary:
     """The chain up to the results table with scores."""
     gts = Path(args.gts)
+    checked_names(settings.protocol.scoring.also, settings.protocol)  # before anything is run
     with resume_advice(out), open_ledger(out.ledger) as ledger:
         cases = load_cases(args.cases, settings.protocol, ledger)
         find_references(gts, cases)
@@ -122,11 +142,10 @@ def _rank(args: argparse.Namespace, out: OutDir, settings: RunSettings, summary:
             )
         ranking = analyse([out.root], Settings(protocol=settings.protocol, bootstrap=args.bootstrap, seed=args.seed))
     except NotRankableError as error:
-        for stale in (out.ranking, out.ranking_json, out.ranks, out.wilcoxon, out.bootstrap):
-            stale.unlink(missing_ok=True)
+        remove_ranking(out)
         error_console().print(f"no ranking: {error}", style="yellow", markup=False, highlight=False)
         return None
-    write_ranking(ranking, out)
+    write_ranking(ranking, further(ranking), out)
     return ranking
 
 

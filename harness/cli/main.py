@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from typing import NoReturn, Protocol, cast
 
 from harness import __version__
-from harness.cli.console import error_console
 from harness.errors import EXIT_INTERRUPTED, EXIT_USAGE, HarnessError
 
 
@@ -28,7 +27,9 @@ class Command(Protocol):
 
 
 #: Subcommands in the order of the data's way; each is a module of `harness.cli`, imported when used.
-COMMANDS = ("evaluate", "check", "run", "score", "rank", "report", "samples", "doctor")
+COMMANDS = ("evaluate", "check", "run", "score", "import", "rank", "report", "samples", "doctor")
+#: Those that cannot be named as their module.
+_MODULES = {"import": "importing"}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -39,7 +40,7 @@ class _Parser(argparse.ArgumentParser):
 
 def command(name: str) -> Command:
     """The module behind a subcommand."""
-    return cast(Command, importlib.import_module(f"harness.cli.{name}"))
+    return cast(Command, importlib.import_module(f"harness.cli.{_MODULES.get(name, name)}"))
 
 
 def parser_of(name: str, prog: str) -> argparse.ArgumentParser:
@@ -61,14 +62,20 @@ def run_command(name: str, argv: Sequence[str], prog: str | None = None) -> int:
     try:
         return command(name).execute(args)
     except HarnessError as error:
-        error_console().print(f"error: {error}", style="bold red", markup=False, highlight=False)
+        _complain(f"error: {error}", "bold red")
         return error.exit_code
     except KeyboardInterrupt:
-        error_console().print("interrupted", style="bold yellow")
+        _complain("interrupted", "bold yellow")
         return EXIT_INTERRUPTED
     except BrokenPipeError:  # the reader of our output (`| head`) has gone: nothing to report to it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_USAGE
+
+
+def _complain(text: str, style: str) -> None:
+    from harness.cli.console import error_console  # not before: each scoring process loads this module too
+
+    error_console().print(text, style=style, markup=False, highlight=False)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

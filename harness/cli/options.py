@@ -185,8 +185,10 @@ def out_folder(text: str) -> Path:
     """The output folder, made if it is not there.
 
     Raises:
-        UsageError: it cannot be made or written to.
+        UsageError: it cannot be made or written to, or holds imported results.
     """
+    from harness.import_folder import imports_manifest
+
     path = Path(text)
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -194,4 +196,9 @@ def out_folder(text: str) -> Path:
         raise UsageError(f"{path}: cannot be made ({error.strerror}). Give another --out folder.") from error
     if not os.access(path, os.W_OK):
         raise UsageError(f"{path}: cannot be written to. Give another --out folder.")
+    if imports_manifest(path) is not None:
+        raise UsageError(
+            f"{path}: it holds imported results (harness import), which a run would overwrite. Give another --out, "
+            "and rank both."
+        )
     return path

@@ -28,12 +28,17 @@ examples:
       python rank.py results.csv --out r --scheme rank-then-aggregate --aggregate median --boot-mode challenger
   accuracy only, NSD counting twice
       python rank.py results.csv --out r --metrics dsc,nsd --weights nsd=2
+  a new version against its predecessor, and a reproduction against the original within 0.02 DSC
+      python rank.py results.csv --out r --successor dafter=daft --reproduction copy=medficient --margin dsc=0.02
+  patients drawn as a whole, and the draws kept for others
+      python rank.py results.csv --out r --cluster patient --export-resamples
   another program's table
       python rank.py scores.csv --out r --column team=participant --column case=image \\
           --column dsc=dice --column nsd=nsd_2mm --column runtime_s=seconds
 
-DIR then holds ranking.csv, ranks.csv, wilcoxon.csv, bootstrap.npz, ranking.json and report.html, and
-results.csv with the rows ranked where they came from elsewhere (docs/ranking.md tells what is in them).
+DIR then holds ranking.csv, ranks.csv, consensus.csv, wilcoxon.csv, bootstrap.npz, ranking.json, analysis/ with
+further tables, figures/ and report.html, and results.csv with the rows ranked where they came from elsewhere
+(docs/ranking.md tells what is in them).  Folders that `harness import` made are ranked like any other.
 exit codes: 0 done, 2 the tables or options do not make a ranking.
 """
 _MOST_LISTED = 20
@@ -47,7 +52,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
     how = parser.add_argument_group("how to rank").add_argument
     how(
-        "--scheme", help="cvpr24, rank-then-aggregate or aggregate-then-rank (default: all; the protocol's comes first)"
+        "--scheme",
+        help="cvpr24, rank-then-aggregate, aggregate-then-rank or test-then-rank (default: all; the protocol's first)",
     )
     how("--aggregate", metavar="mean|median|q05", help="over the cases; q05 is the 5 percent quantile (default: mean)")
     how("--ties", choices=("min", "average", "max", "dense"), default="min", help="equal ranks (default: min)")
@@ -80,22 +86,60 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
 
     trust = parser.add_argument_group("how far to trust it").add_argument
-    trust("--bootstrap", type=_count, metavar="N", help="samples, 0 for none (default: the protocol's)")
+    trust("--bootstrap", type=_count, metavar="N", help="number of samples, 0 for none (default: the protocol's)")
     trust(
         "--boot-mode",
         choices=("distinct", "challenger"),
         default="distinct",
         help="a case drawn twice counts as two cases, or as challengeR 1.0.5 merges it (default: distinct)",
     )
+    trust("--cluster", metavar="COLUMN", help="draw cases with equal entries there (patient, institution) together")
     trust(
         "--resamples",
         type=Path,
         metavar="FILE",
         help="draws to use, CSV task,b,idx (0-based positions in cases by name)",
     )
-    trust("--seed", type=_count, default=0, metavar="N", help="of the random draws (default: 0)")
-    trust("--p-adjust", choices=("none", "holm", "bh"), default="holm", help="of one-sided p-values (default: holm)")
+    trust("--export-resamples", action="store_true", help="write the draws as analysis/resamples.csv")
+    trust("--seed", type=_count, default=0, metavar="N", help="seed of the random draws (default: 0)")
+    trust(
+        "--p-adjust",
+        choices=("none", "holm", "bh"),
+        help="adjustment of one-sided p-values (default: holm; for the ranks of test-then-rank none)",
+    )
     trust("--wilcoxon-digits", type=_count, metavar="N", help="round differences before testing (default: not, as R)")
+    trust("--exact", action="store_true", help="exact tests below 50 pairs without ties (default: R's approximation)")
+    trust(
+        "--zeros",
+        choices=("wilcox", "pratt"),
+        default="wilcox",
+        help="differences of zero: dropped, or ranked and then dropped (default: wilcox)",
+    )
+    trust("--no-sensitivity", action="store_true", help="do not ask who would win if it were ranked otherwise")
+
+    versus = parser.add_argument_group("teams in pairs").add_argument
+    versus("--baseline", metavar="TEAM", help="whom the report measures others against (default: litemedsam, baseline)")
+    versus(
+        "--successor",
+        action="append",
+        default=[],
+        metavar="NEW=OLD",
+        help="compare an algorithm with its predecessor; repeatable",
+    )
+    versus(
+        "--reproduction",
+        action="append",
+        default=[],
+        metavar="COPY=ORIGINAL",
+        help="test that a reproduction equals its original within a margin; repeatable",
+    )
+    versus(
+        "--margin",
+        type=_numbers("--margin"),
+        default={},
+        metavar="dsc=0.02,...",
+        help="margins of that test (default: dsc and nsd 0.01, runtimes 10 %% of the original's median)",
+    )
 
     table = parser.add_argument_group("the tables").add_argument
     table("--column", action="append", default=[], metavar="NAME=COLUMN", help="our NAME is their COLUMN; repeatable")
@@ -109,6 +153,7 @@ def execute(args: argparse.Namespace) -> int:
     """Rank, write, print."""
     from harness.layout import OutDir
     from harness.rank.analysis import analyse
+    from harness.rank.further import further
     from harness.rank.read import results_path
     from harness.rank.write import holds_other_results, write_ranking
 
@@ -122,13 +167,14 @@ def execute(args: argparse.Namespace) -> int:
             "both. Name another --out, rank that table too, or add --no-report."
         )
     ranking = analyse(args.results, settings)
+    more = further(ranking, questions=not args.no_sensitivity)
     _print_notes(ranking)
     try:
-        write_ranking(ranking, out)
+        write_ranking(ranking, more, out, args.export_resamples)
     except OSError as error:
         raise UsageError(f"--out {out.root}: cannot write there ({error.strerror}). Name another folder.") from error
     print_ranking(ranking)
-    written = [out.ranking, out.ranks, out.wilcoxon, out.ranking_json]
+    written = [out.ranking, out.ranks, out.consensus, out.wilcoxon, out.ranking_json, out.analysis("").parent]
     written += [out.bootstrap] if ranking.bootstrap is not None else []
     if not args.no_report:
         from harness.report import write_report
@@ -157,10 +203,17 @@ def _settings(args: argparse.Namespace) -> Settings:
         columns=_columns(args.column),
         p_adjust=args.p_adjust,
         wilcoxon_digits=args.wilcoxon_digits,
+        wilcoxon_method="exact" if args.exact else "normal",
+        zeros=args.zeros,
         bootstrap=args.bootstrap,
         boot_mode=args.boot_mode,
         resamples=args.resamples,
         seed=args.seed,
+        cluster=args.cluster,
+        baseline=args.baseline,
+        successors=_team_pairs("--successor", args.successor),
+        reproductions=_team_pairs("--reproduction", args.reproduction),
+        margins=args.margin,
         strict=args.strict,
         allow_incomplete=args.allow_incomplete,
     )
@@ -195,6 +248,14 @@ def _count(text: str) -> int:
     if number < 0:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0")
     return number
+
+
+def _team_pairs(option: str, pairs: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    split = [(pair, *pair.partition("=")) for pair in pairs]
+    for pair, team, _, rival in split:
+        if not (team and rival):
+            raise UsageError(f"{option} {pair}: give two teams, as in {option} new=old.")
+    return tuple((team, rival) for _, team, _, rival in split)
 
 
 def _columns(pairs: Sequence[str]) -> dict[str, str]:

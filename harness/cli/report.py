@@ -19,6 +19,8 @@ from the manifest unless given.
 examples:
   harness report --out outputs/demo
   harness report --out outputs/demo --cases inputs/imgs --gts inputs/gts
+
+exit codes: 0 written, 2 no results table, or the page cannot be written
 """
 
 

@@ -33,7 +33,7 @@ examples:
   harness run mine=myimage:v3 docker/boxfill --cases inputs/imgs --out outputs/try --time-limit 60
   harness run myimage --cases inputs/imgs --out outputs/timing --repeats 5 --cpuset 0-3
 
-then: harness score, or evaluate.py, which does all of it.
+then: evaluate.py --score-only with the same options scores, ranks and reports; without it evaluate.py does all.
 exit codes: 0 every attempt ok, 1 some submission failed somewhere, 2 bad usage or input, 3 harness fault,
 130 interrupted."""
 

@@ -12,7 +12,8 @@ SUMMARY = "Make small synthetic cases, with references, for all eleven modalitie
 
 EPILOG = """\
 The same seed, size, numpy and Python give the same bytes. Two folders are written: imgs (what a submission
-sees) and gts (the references). Microscopy comes as three kinds, so --per-task 1 makes 13 cases.
+sees) and gts (the references, to score with). Eleven tasks, of which Microscopy comes as three kinds: --per-task 1
+makes 13 cases. What is in them is drawn, not taken from patients: good for trying a submission out, not for judging it.
 
 examples:
   harness samples --out mycases
@@ -23,13 +24,17 @@ examples:
       images of 512 pixels, volumes of 40 x 176 x 192
   harness evaluate docker/threshold --cases mycases/imgs --gts mycases/gts --out outputs/trial
       then run a submission on them
+
+exit codes: 0 written, 2 the folder cannot be written to, or usage.
 """
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write imgs/ and gts/ into")
-    parser.add_argument("--seed", type=int, default=2024, metavar="N", help="another seed, other cases (default: 2024)")
+    parser.add_argument(
+        "--seed", type=int, default=2024, metavar="N", help="other cases for another seed (default: 2024)"
+    )
     parser.add_argument(
         "--per-task", type=int, default=1, metavar="N", help="cases of each kind in each task (default: 1)"
     )
@@ -37,7 +42,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--size",
         choices=("tiny", "small", "medium", "large"),
         default="small",
-        help="shorter side of images 128, 320, 512 or 1024 pixels (default: small)",
+        help="shorter side of images 128, 320, 512 or 1024 pixels, volumes to match (default: small)",
     )
 
 

@@ -17,15 +17,22 @@ from harness.cli.console import error_console, output_console
 from harness.errors import EXIT_FAULT, EXIT_OK, EXIT_SUBMISSION_FAILED, EXIT_USAGE, UsageError
 from harness.protocol import DEFAULT_PROTOCOL, Protocol, Scoring, load_protocol
 from harness.records import FAILURES, Outcome
+from harness.score.further import FURTHER, checked_names
+from harness.score.workers import default_workers, prepare
 
-SUMMARY = "Score predictions against references: DSC and NSD of every case, as a CSV."
+SUMMARY = "Score predictions against references: DSC, NSD and, if asked for, more of every case, as a CSV."
 
-EPILOG = """\
+_FURTHER_LINES = "\n".join(f"  {name:<16} {meaning}" for name, meaning in FURTHER.items())
+
+EPILOG = f"""\
 The references decide which cases there are; a case without a prediction gets the outcome no_output.
 A failed prediction gets the protocol's failure values, a broken reference none (docs/scoring.md).
 
 Run again, the command scores only what is missing or whose files have changed since; what it knows
 is kept beside the CSV in FILE.journal, also when it is interrupted. Delete that to score all anew.
+
+further metrics, for --also (definitions: docs/scoring.md):
+{_FURTHER_LINES}
 
 exit codes:
   0 every case scored   1 some prediction failed   2 a broken reference, or usage   3 a fault of ours
@@ -34,6 +41,7 @@ examples:
   harness score --preds outputs/ --gts references/ --csv metrics.csv
   harness score --preds outputs/ --gts references/ --csv metrics.csv --workers 8 --per-class classes.csv
   harness score --preds outputs/ --gts references/ --csv full.csv --digits 17
+  harness score --preds outputs/ --gts references/ --csv cells.csv --also dsc_corrected,nsd_corrected,f1,pq
 """
 
 #: Faults named on the terminal; the CSV holds all of them.
@@ -48,6 +56,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--preds", type=Path, required=True, metavar="DIR", help="folder with predictions, CASE.npz with key segs")
     add("--gts", type=Path, required=True, metavar="DIR", help="folder with references, CASE.npz with key gts")
     add("--csv", type=Path, required=True, metavar="FILE", help="table to write: case,dsc,nsd,outcome,reason")
+    add("--also", type=further_names, default=(), metavar="NAME,...", help="further columns, named below")
     add("--per-class", type=Path, metavar="FILE", help="also write every class's scores: case,label,dsc,nsd")
     add("--workers", type=int, metavar="N", help="processes (default: the CPUs that may be used)")
     add("--digits", type=int, metavar="N", help="decimals, 17 for all (default: the protocol's, 4)")
@@ -61,12 +70,19 @@ def execute(args: argparse.Namespace) -> int:
     references, predictions = _npz_files(args.gts, "--gts"), _npz_files(args.preds, "--preds")
     if not references:
         raise UsageError(f"{args.gts}: holds no .npz file. Give the folder of the references with --gts.")
+    if (args.workers or default_workers()) > 1 and len(references) > 1:
+        prepare()
     _name_strays(sorted(set(predictions) - set(references)))
     rows, classes = _score(args, scoring, references)
-    _write_scores(args.csv, rows, protocol)
+    _write_scores(args.csv, rows, protocol, scoring.also)
     if args.per_class:
         _write(args.per_class, ("case", "label", "dsc", "nsd"), _class_rows(classes, scoring.digits))
-    return _conclude(args.csv, rows)
+    return _conclude(args.csv, rows, scoring.also)
+
+
+def further_names(text: str) -> tuple[str, ...]:
+    """Names of metrics, separated by commas; which there are, the protocol's reader says."""
+    return tuple(name for name in (word.strip() for word in text.split(",")) if name)
 
 
 def _scoring(args: argparse.Namespace, protocol: Protocol) -> Scoring:
@@ -79,7 +95,8 @@ def _scoring(args: argparse.Namespace, protocol: Protocol) -> Scoring:
             raise UsageError(f"{path}: not a file in an existing folder. Make the folder or choose another file.")
     if args.per_class and args.per_class.resolve() == args.csv.resolve():
         raise UsageError("--csv and --per-class name the same file. Give each its own.")
-    return protocol.scoring if args.digits is None else replace(protocol.scoring, digits=args.digits)
+    digits = protocol.scoring.digits if args.digits is None else args.digits
+    return replace(protocol.scoring, digits=digits, also=checked_names(args.also, protocol))
 
 
 def _npz_files(folder: Path, option: str) -> dict[str, Path]:
@@ -106,7 +123,7 @@ ClassRows = dict[str, tuple[tuple[int, float, float], ...]]
 
 def _score(args: argparse.Namespace, scoring: Scoring, references: dict[str, Path]) -> tuple[list[ScoreRow], ClassRows]:
     """Rows of all cases and of their classes, from the journal where it still holds."""
-    from harness.score.batch import Job, default_workers, score_many
+    from harness.score.batch import Job, score_many
     from harness.score.journal import entry_of, job_key, open_journal
 
     by_class = args.per_class is not None
@@ -158,12 +175,12 @@ def _progress(total: int) -> Iterator[Callable[[], None]]:
     yield advance
 
 
-def _write_scores(path: Path, rows: list[ScoreRow], protocol: Protocol) -> None:
+def _write_scores(path: Path, rows: list[ScoreRow], protocol: Protocol, also: tuple[str, ...]) -> None:
     from harness.score.policy import apply_policy
 
     rows[:] = [apply_policy(row, protocol, protocol.limits.time_limit_s) for row in rows]
-    columns = ("case", "dsc", "nsd", "outcome", "reason")
-    _write(path, columns, ([row[column] for column in columns] for row in rows))
+    columns = ("case", "dsc", "nsd", "outcome", "reason", *also)
+    _write(path, columns, ([row.get(column, math.nan) for column in columns] for row in rows))
 
 
 def _class_rows(classes: ClassRows, digits: int) -> Iterator[list[Any]]:
@@ -190,7 +207,7 @@ def _write(path: Path, columns: tuple[str, ...], rows: Iterable[list[Any]]) -> N
         draft.unlink(missing_ok=True)
 
 
-def _conclude(path: Path, rows: list[ScoreRow]) -> int:
+def _conclude(path: Path, rows: list[ScoreRow], also: tuple[str, ...]) -> int:
     """Name the faults, sum up, and give the exit code."""
     bad = [row for row in rows if row["outcome"] is not Outcome.OK]
     for row in bad[:_SHOWN]:
@@ -199,7 +216,9 @@ def _conclude(path: Path, rows: list[ScoreRow]) -> int:
         _warn(f"{len(bad) - _SHOWN} more rows are not ok, see {path}")
     counts = Counter(row["outcome"] for row in rows)
     outcomes = ", ".join(f"{count} {outcome}" for outcome, count in counts.most_common())
-    means = ", ".join(f"mean {name} {_mean([row[name] for row in rows])}" for name in ("dsc", "nsd"))
+    means = ", ".join(
+        f"mean {name} {_mean([row.get(name, math.nan) for row in rows])}" for name in ("dsc", "nsd", *also)
+    )
     output_console().print(f"{len(rows)} cases ({outcomes}): {means}; {path}", markup=False, highlight=False)
     if counts[Outcome.HARNESS_FAULT]:
         return EXIT_FAULT

@@ -18,8 +18,8 @@ ADVICE = {
     Outcome.TIMEOUT: "make it faster: it was still running at the time limit (--time-limit)",
     Outcome.OOM: "use less memory: page cache counts too, swap is off; see peak_bytes in results.csv",
     Outcome.CRASH: "read the end of its log: predict.sh ended with a non-zero exit code and left no valid prediction",
-    Outcome.INVALID_OUTPUT: "mend the output: integers 'segs' in the image's shape without colours, saved by numpy",
-    Outcome.NO_OUTPUT: "write the prediction to /workspace/outputs under the input's own file name",
+    Outcome.INVALID_OUTPUT: "mend what its reason names: integers 'segs', in the image's shape without colours",
+    Outcome.NO_OUTPUT: "write the prediction to /workspace/outputs under the input's own file name, NAME.npz",
     Outcome.HARNESS_FAULT: "not the submission's fault: mend the host and give the same command again",
     Outcome.BAD_REFERENCE: "not the submission's fault: mend the reference and score again",
 }

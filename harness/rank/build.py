@@ -15,7 +15,9 @@ from harness.errors import UsageError
 from harness.protocol import Protocol
 from harness.rank.order import FloatArray
 from harness.rank.read import LongTable, Source
+from harness.rank.repeats import combined, usual_rule
 from harness.rank.table import (
+    Attempts,
     LeftOut,
     MissingRow,
     NotRankableError,
@@ -25,6 +27,7 @@ from harness.rank.table import (
     describe_missing,
     shorten,
 )
+from harness.rank.variants import VariantColumn, variant_columns
 from harness.records import FAILURES, Outcome
 
 _FAILED = frozenset(str(outcome) for outcome in FAILURES)
@@ -65,7 +68,8 @@ def build_table(
         )
     frame, left_out = _leave_out(frame, tuple(m.name for m in metrics), allow_incomplete, long)
     _apply_policy(frame, protocol, warnings)
-    tasks, missing = _dense(frame, teams, protocol, metrics, long.extra_scores)
+    variants = variant_columns(frame.columns, (m.name for m in metrics), protocol.metrics)
+    tasks, missing = _dense(frame, teams, protocol, metrics, variants)
     cases = sum(len(task.cases) for task in tasks)
     if cases < 2:
         what = "no case is left" if cases == 0 else f"only one case ({tasks[0].cases[0]})"
@@ -73,7 +77,7 @@ def build_table(
     if missing and strict:
         raise UsageError(f"{_files(long)}: {describe_missing(missing)}. Complete the table, or leave out --strict.")
     warnings += _oddities(tasks, metrics)
-    return Table(teams, tasks, metrics, missing, left_out, long.sources, tuple(warnings))
+    return Table(teams, tasks, metrics, missing, left_out, long.sources, tuple(warnings), variants)
 
 
 def joined_rows(long: LongTable, protocol: Protocol) -> pd.DataFrame:
@@ -108,7 +112,9 @@ def _ranked_metrics(
         else:
             smaller = known.smaller_is_better or name in smaller_better
             is_time = known.on_failure == "time_limit"
-            metrics.append(RankedMetric(name, known.label, smaller, is_time, known.failure_value(limit)))
+            charge = known.failure_value(limit)
+            charged = None if np.isnan(charge) else charge
+            metrics.append(RankedMetric(name, known.label, smaller, is_time, charged, known.drop_case))
     return tuple(metrics)
 
 
@@ -136,8 +142,8 @@ def _refuse_unscored(frame: pd.DataFrame, long: LongTable) -> None:
             if len(rows) and rows[metric].isna().all():
                 raise UsageError(
                     f"{source.path}: column {metric!r} has no value in any of {len(rows)} rows that should have one: "
-                    "the table was not scored or measured. Score it first (harness score), or rank other columns "
-                    "with --metrics."
+                    "the table was not scored or measured. Score it first (evaluate.py --score-only, or harness import "
+                    "--scores), or rank other columns with --metrics."
                 )
 
 
@@ -169,9 +175,13 @@ def _leave_out(
 def _apply_policy(frame: pd.DataFrame, protocol: Protocol, warnings: list[str]) -> None:
     """Failed attempts get the policy's values, in place; doing it twice changes nothing."""
     failed = frame["outcome"].isin(_FAILED).to_numpy()
+    if not failed.any():
+        return
+    others = variant_columns(frame.columns, protocol.metrics, protocol.metrics)
+    policy = {v.column: protocol.metrics[v.metric] for v in others} | protocol.metrics
     changed = 0
-    for name, metric in protocol.metrics.items():
-        if name not in frame or not failed.any():
+    for name, metric in policy.items():
+        if name not in frame:
             continue
         old = frame.loc[failed, name].to_numpy(dtype=float)
         new = np.array([metric.failure_value(limit) for limit in frame.loc[failed, "time_limit_s"]])
@@ -188,18 +198,22 @@ def _dense(
     teams: tuple[str, ...],
     protocol: Protocol,
     metrics: tuple[RankedMetric, ...],
-    extra_scores: tuple[str, ...],
+    variants: tuple[VariantColumn, ...],
 ) -> tuple[tuple[TaskTable, ...], tuple[MissingRow, ...]]:
-    """Combine repeats, spread the rows over (cases, teams), find what is missing."""
-    scores = [m.name for m in metrics if not m.is_time] + list(extra_scores)
-    empty = np.zeros(len(frame), dtype=bool)
-    for name in scores:
-        if frame[name].notna().any():  # a column that nobody filled says nothing about a reference
-            empty |= frame[name].isna().to_numpy()
-    frame = frame.assign(undefined=empty & (frame["outcome"] == Outcome.OK).to_numpy())
+    """Spread the rows over (cases, teams, repeats), combine repeats, find what is missing."""
+    times = {m.name for m in metrics if m.is_time}
+    times |= {v.column for v in variants if v.metric in times}
+    columns = [*(m.name for m in metrics), *(v.column for v in variants)]
+    # An empty value tells of a reference without the class where the metric is undefined there.
+    official = [m.name for m in metrics if m.drops_cases]
+    ranked = (name for name in protocol.ranked if protocol.metrics[name].drop_case)
+    official += [name for name in ranked if name not in columns and name in frame]
+    telling = {*official, *(v.column for v in variants if v.drop_case)} - times
+    telling = {name for name in telling if frame[name].notna().any()}  # others were never computed
+    frame = frame.assign(nth=0, failed=frame["outcome"].isin(_FAILED), ok=frame["outcome"] == Outcome.OK)
     if frame.duplicated(_KEY).any():
-        how = {m.name: "median" if m.is_time else "mean" for m in metrics} | {"undefined": "max"}
-        frame = frame.groupby(_KEY, sort=False).agg(how).reset_index()
+        frame = frame.sort_values("repeat", kind="stable")
+        frame["nth"] = frame.groupby(_KEY, sort=False).cumcount()
     known = {task: position for position, task in enumerate(dict.fromkeys(protocol.tasks.values()))}
     team_code = {team: code for code, team in enumerate(teams)}
     tasks, missing = [], []
@@ -207,17 +221,29 @@ def _dense(
         part = frame[frame["task"] == name]
         cases = tuple(sorted(part["case"].unique()))
         case_code = {case: code for code, case in enumerate(cases)}
-        at = (part["case"].map(case_code).to_numpy(), part["team"].map(team_code).to_numpy())
-        there = np.zeros((len(cases), len(teams)), dtype=bool)
+        nth = part["nth"].to_numpy()
+        at = (part["case"].map(case_code).to_numpy(), part["team"].map(team_code).to_numpy(), nth)
+        shape = (len(cases), len(teams), int(nth.max()) + 1)
+        there, failed = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
         there[at] = True
+        failed[at] = part["failed"].to_numpy()
+        ok = part["ok"].to_numpy()
         values = {}
-        for metric in metrics:
-            values[metric.name] = np.full(there.shape, np.nan)
-            values[metric.name][at] = part[metric.name].to_numpy(dtype=float)
-        undefined = np.zeros(len(cases), dtype=bool)
-        np.logical_or.at(undefined, at[0], part["undefined"].to_numpy(dtype=bool))
-        tasks.append(TaskTable(str(name), cases, values, undefined))
-        missing += [MissingRow(teams[t], str(name), cases[c]) for t, c in np.argwhere(~there.T)]
+        for column in columns:
+            values[column] = np.full(shape, np.nan)
+            values[column][at] = part[column].to_numpy(dtype=float)
+        no_reference = np.zeros(len(cases), dtype=bool)
+        undefined = {column: no_reference.copy() for column in telling}
+        for column, of in undefined.items():
+            of[at[0][ok & part[column].isna().to_numpy()]] = True
+            if column in official:
+                no_reference |= of
+        folded = {name: combined(of, usual_rule(name in times)) for name, of in values.items()}
+        attempts = Attempts(values, failed, undefined)
+        absent = np.ones(len(teams), dtype=bool)
+        absent[at[1]] = False
+        tasks.append(TaskTable(str(name), cases, folded, no_reference, attempts, absent if absent.any() else None))
+        missing += [MissingRow(teams[t], str(name), cases[c]) for t, c in np.argwhere(~there.any(axis=2).T)]
     return tuple(tasks), tuple(sorted(missing, key=lambda row: (row.team, row.task, row.case)))
 
 

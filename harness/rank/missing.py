@@ -2,11 +2,15 @@
 
 ==============  =================================================================================
 ``drop-case``   a case whose reference has an empty class leaves its task for all teams in the
-                scores; every other gap gets the failure policy's value
+                scores that say nothing there (`RankedMetric.drop_case`); every other gap gets the
+                failure policy's value
 ``last``        the team is ranked after all others in that case (only where cases are ranked)
 ``fill``        a value given for the metric, else the failure policy's
 ``drop``        the row is left out: the team is judged by its other cases
 ==============  =================================================================================
+
+A team without a single row in a task is no candidate there under challengeR's rules (``last``, ``fill``,
+``drop``): it has no rank in the task.  Under ``drop-case`` it is charged like any other that did not deliver.
 """
 
 from __future__ import annotations
@@ -33,8 +37,10 @@ def prepared(task: TaskTable, metric: RankedMetric, rule: Rule, fill: Mapping[st
     values = task.values[metric.name]
     if rule in ("last", "drop"):
         return values
-    out = np.zeros(len(values), dtype=bool) if rule == "fill" or metric.is_time else task.undefined
+    out = task.undefined if rule == "drop-case" and metric.drops_cases else np.zeros(len(values), dtype=bool)
     gaps = np.isnan(values) & ~out[:, None]
+    if rule == "fill" and task.absent is not None:
+        gaps &= ~task.absent
     charge = fill.get(metric.name, metric.failure_value) if rule == "fill" else metric.failure_value
     if gaps.any() and charge is None:
         raise UsageError(
@@ -47,7 +53,7 @@ def prepared(task: TaskTable, metric: RankedMetric, rule: Rule, fill: Mapping[st
 
 def dropped_cases(table: Table, rule: Rule) -> tuple[LeftOut, ...]:
     """The cases that ``drop-case`` takes out of the scores; none under other rules."""
-    scores = tuple(metric.name for metric in table.metrics if not metric.is_time)
+    scores = tuple(metric.name for metric in table.metrics if metric.drops_cases)
     if rule != "drop-case" or not scores:
         return ()
     return tuple(

@@ -16,6 +16,7 @@ import pandas as pd
 
 from harness.errors import InputError
 from harness.protocol import Protocol
+from harness.rank.variants import variant_columns
 from harness.records import Outcome
 from harness.results import COLUMNS, read_results
 
@@ -25,6 +26,8 @@ LONG_FORM_METRIC = "MetricValue"
 #: The only task of a long form without a column Task whose case names tell none.
 ONLY_TASK = "all"
 _TEXT = ("team", "case", "modality", "outcome")
+#: Column of the long frame that tells which cases belong together.
+CLUSTER = "cluster"
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,7 @@ def read_tables(
     protocol: Protocol,
     metrics: Sequence[str] | None = None,
     columns: Mapping[str, str] | None = None,
+    cluster: str | None = None,
 ) -> LongTable:
     """Read and join results tables.
 
@@ -91,6 +95,7 @@ def read_tables(
         protocol: names of tasks, default metrics, default time limit.
         metrics: columns to rank; None: the protocol's, or the long form's only one.
         columns: our name -> the name in the files, for tables that call a column otherwise.
+        cluster: the files' column that tells which cases belong together; becomes column `CLUSTER`.
 
     Raises:
         InputError: a file that cannot be read, lacks a column or holds what it must not.
@@ -105,6 +110,8 @@ def read_tables(
         limit, origin, warning = _time_limit(path, protocol)
         warnings += [warning] if warning else []
         rows = _checked(path, frame, chosen, protocol, warnings)
+        if cluster is not None:
+            rows[CLUSTER] = _clusters(path, frame, cluster)
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         frames.append(rows.assign(source=len(sources), time_limit_s=limit))
         sources.append(Source(path, digest, len(rows), limit, origin))
@@ -173,7 +180,9 @@ def _checked(
             "outcome": _outcomes(path, frame),
         }
     )
-    for name in dict.fromkeys([*metrics, *protocol.metrics]):
+    known = [*metrics, *protocol.metrics]
+    variants = [variant.column for variant in variant_columns(frame.columns, known, protocol.metrics)]
+    for name in dict.fromkeys([*known, *variants]):
         if name not in frame:
             if name in metrics:
                 remedy = f"Leave it out of --metrics, or map it with --column {name}=COLUMN."
@@ -194,6 +203,15 @@ def _checked(
             "never as a reference without the class."
         )
     return rows
+
+
+def _clusters(path: Path, frame: pd.DataFrame, column: str) -> pd.Series[str]:
+    """A column as text, "" where empty."""
+    if column not in frame:
+        have = ", ".join(map(str, frame.columns[:20]))
+        raise InputError(path, f"it has no column {column!r} (it has: {have})", "Mend --cluster COLUMN.")
+    text = pd.read_csv(path, usecols=[column], dtype=str, keep_default_na=False)[column].str.strip()
+    return text.set_axis(frame.index)
 
 
 def _numbers(path: Path, frame: pd.DataFrame, name: str) -> pd.Series[float]:

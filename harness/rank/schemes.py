@@ -7,6 +7,7 @@ the full data is the sample that drew every case once, so that both go the same 
 ``cvpr24``                 mean over the cases, ranked
 ``aggregate-then-rank``    mean, median or quantile over the cases, ranked
 ``rank-then-aggregate``    teams ranked within each case, mean or median of these ranks, ranked
+``test-then-rank``         share of the rivals significantly beaten, ranked
 =========================  ================================================================
 
 The final score is the (weighted) mean of all units' ranks, and is ranked in turn.
@@ -17,20 +18,17 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
-import numpy.typing as npt
 
 from harness.errors import UsageError
 from harness.rank.missing import RULES, Rule
 from harness.rank.order import FloatArray, IntArray, Ties, copy_ranks, rank
+from harness.rank.wilcoxon import Adjustment, Method, Zeros, shares_beaten
 
 BootMode = Literal["distinct", "challenger"]
 BOOT_MODES: tuple[BootMode, ...] = get_args(BootMode)
-
-#: Elements of one temporary array where samples are worked through in blocks.
-_BLOCK = 4_000_000
 
 
 @dataclass(frozen=True)
@@ -52,15 +50,24 @@ class Scheme:
 
     Attributes:
         name: one of `SCHEMES`.
-        aggregate: "mean", "median", or a quantile as "q05" (percent).
+        aggregate: "mean", "median", or a quantile as "q05" (percent); "share" where teams are tested.
         missing: the rule for missing values.
         ties: how equal ranks are shared, within cases and in the end.
+        adjustment: of the p-values over all ordered pairs of a task and metric; for schemes that test, as are the
+            following.
+        digits: decimals that differences are rounded to before the test; None: not rounded.
+        method: the test's null distribution.
+        zeros: what the test does with differences of zero.
     """
 
     name: str
     aggregate: str
     missing: Rule
     ties: Ties
+    adjustment: Adjustment = "none"
+    digits: int | None = None
+    method: Method = "normal"
+    zeros: Zeros = "wilcox"
 
     def unit(self, values: FloatArray, smaller_is_better: bool, mode: BootMode = "distinct") -> Unit:
         """One task's values of one metric, (cases, teams) with NaN where nothing counts, as a `Unit`."""
@@ -72,14 +79,26 @@ class _Kind:
     """What a scheme's name stands for."""
 
     aggregates: str
-    """Pattern of the aggregates it takes."""
+    """Pattern of the aggregates it takes, the default first."""
     rules: tuple[Rule, ...]
     """Rules for missing values it takes, the default first."""
     build: Callable[[Scheme, FloatArray, bool, BootMode], Unit]
 
 
-def make_scheme(name: str, aggregate: str | None = None, missing: Rule | None = None, ties: Ties = "min") -> Scheme:
+def make_scheme(
+    name: str,
+    aggregate: str | None = None,
+    missing: Rule | None = None,
+    ties: Ties = "min",
+    *,
+    adjustment: Adjustment | None = None,
+    digits: int | None = None,
+    method: Method = "normal",
+    zeros: Zeros = "wilcox",
+) -> Scheme:
     """A scheme by name, with its own defaults for what is None.
+
+    What concerns tests is taken by every scheme, and used by those that test.
 
     Raises:
         UsageError: unknown name, or settings that the scheme does not take.
@@ -87,7 +106,7 @@ def make_scheme(name: str, aggregate: str | None = None, missing: Rule | None = 
     if name not in _KINDS:
         raise UsageError(f"no scheme named {name!r}. Known: {', '.join(SCHEMES)}.")
     kind = _KINDS[name]
-    aggregate = aggregate or "mean"
+    aggregate = aggregate or kind.aggregates.split("|")[0]
     if not re.fullmatch(kind.aggregates, aggregate):
         takes = kind.aggregates.replace("|", ", ").replace(r"q\d\d", "q01 to q99")
         other = " Take --scheme aggregate-then-rank." if name != "aggregate-then-rank" else ""
@@ -98,7 +117,7 @@ def make_scheme(name: str, aggregate: str | None = None, missing: Rule | None = 
             f"scheme {name} takes --na {', '.join(kind.rules)}, not {missing}"
             + (", which ranks within cases: take --scheme rank-then-aggregate." if missing == "last" else ".")
         )
-    return Scheme(name, aggregate, missing, ties)
+    return Scheme(name, aggregate, missing, ties, adjustment or "none", digits, method, zeros)
 
 
 def final_scores(ranks: FloatArray, weights: FloatArray) -> FloatArray:
@@ -128,6 +147,8 @@ def _aggregate_then_rank(scheme: Scheme, values: FloatArray, smaller_is_better: 
     share = _share(scheme.aggregate)
     if share is None:
         return Unit(lambda counts: weighted_mean(values, counts), smaller_is_better)
+    from harness.rank.quantiles import weighted_quantile  # loads the compiler
+
     return Unit(lambda counts: weighted_quantile(values, counts, share), smaller_is_better)
 
 
@@ -136,14 +157,28 @@ def _rank_then_aggregate(scheme: Scheme, values: FloatArray, smaller_is_better: 
     k times is one case with k copies of every team, each of which counts."""
     slope, level = copy_ranks(values, scheme.ties, smaller_is_better, "last" if scheme.missing == "last" else "keep")
     share = _share(scheme.aggregate)
+    if share is None:
+        if mode == "distinct":
+            ranks = slope + level
+            return Unit(lambda counts: weighted_mean(ranks, counts), True)
+        return Unit(lambda counts: weighted_mean(level, counts, slope), True)
+    from harness.rank.quantiles import copies_quantile, weighted_quantile  # loads the compiler
+
     if mode == "distinct":
         ranks = slope + level
-        if share is None:
-            return Unit(lambda counts: weighted_mean(ranks, counts), True)
         return Unit(lambda counts: weighted_quantile(ranks, counts, share), True)
-    if share is None:
-        return Unit(lambda counts: weighted_mean(level, counts, slope), True)
-    return Unit(lambda counts: _copies_quantile(slope, level, counts, share), True)
+    return Unit(lambda counts: copies_quantile(slope, level, counts, share), True)
+
+
+def _test_then_rank(scheme: Scheme, values: FloatArray, smaller_is_better: bool, mode: BootMode) -> Unit:
+    """In mode `distinct` a case drawn k times is k pairs of equal difference; in `challenger` it is one."""
+
+    def aggregates(counts: IntArray) -> FloatArray:
+        drawn = np.minimum(counts, 1) if mode == "challenger" else counts
+        settings = (scheme.adjustment, scheme.digits, scheme.method, scheme.zeros)
+        return shares_beaten(values, drawn, smaller_is_better, *settings)
+
+    return Unit(aggregates, False)
 
 
 def _share(aggregate: str) -> float | None:
@@ -179,63 +214,6 @@ def weighted_mean(values: FloatArray, counts: IntArray, slope: FloatArray | None
     return of_all
 
 
-def weighted_quantile(values: FloatArray, counts: IntArray, share: float) -> FloatArray:
-    """Quantiles over drawn cases (R's type 7, numpy's "linear") from cumulative weights in sorted order.
-
-    Args:
-        values: (entries, teams), NaN where nothing counts.
-        counts: (B, entries) how often each entry is there.
-        share: 0.5 for the median.
-
-    Returns:
-        (B, teams); NaN where no drawn case has a value.
-    """
-    result = np.full((len(counts), values.shape[1]), np.nan)
-    block = max(1, _BLOCK // max(1, len(values)))
-    for team in range(values.shape[1]):
-        order = np.argsort(values[:, team], kind="stable")
-        order = order[: int(np.sum(~np.isnan(values[:, team])))]
-        if not len(order):
-            continue
-        ordered = values[order, team]
-        for start in range(0, len(counts), block):
-            below = np.cumsum(counts[start : start + block].take(order, axis=1), axis=1, dtype=np.int32)
-            result[start : start + block, team] = _at_share(below, ordered, share)
-    return result
-
-
-def _copies_quantile(slope: FloatArray, level: FloatArray, counts: IntArray, share: float) -> FloatArray:
-    """Quantiles where a case drawn k times is worth ``level + k * slope``, k times.
-
-    Such ranks are multiples of 0.5, so each sample's are counted rather than sorted.
-    """
-    result = np.empty((len(counts), slope.shape[1]))
-    block = max(1, _BLOCK // max(1, len(slope)))
-    for start in range(0, len(counts), block):
-        drawn = counts[start : start + block]
-        rows = np.arange(len(drawn))
-        for team in range(slope.shape[1]):
-            known = ~np.isnan(level[:, team])
-            times = np.where(known, drawn, 0)
-            doubled = (2 * np.where(known, slope[:, team], 0)).astype(np.int64) * times
-            doubled += (2 * np.where(known, level[:, team], 0)).astype(np.int64)
-            width = int(doubled.max(initial=0)) + 1
-            cells = np.bincount((doubled + width * rows[:, None]).ravel(), times.ravel(), width * len(drawn))
-            below = np.cumsum(cells.reshape(len(drawn), width), axis=1)
-            result[start : start + block, team] = _at_share(below, np.arange(width) / 2, share)
-    return result
-
-
-def _at_share(below: npt.NDArray[Any], ordered: FloatArray, share: float) -> FloatArray:
-    """Quantiles from how many values lie up to each of the `ordered` ones: (B, V), (V,) -> (B,)."""
-    number = below[:, -1]
-    position = (number - 1) * share
-    low = np.floor(position)
-    at = [(below <= k[:, None]).sum(axis=1) for k in (low, np.minimum(low + 1, number - 1))]
-    value = [ordered[np.minimum(a, len(ordered) - 1)] for a in at]
-    return np.where(number > 0, value[0] + (position - low) * (value[1] - value[0]), np.nan)
-
-
 def _distinct_columns(values: FloatArray) -> tuple[list[int], list[int]]:
     """Columns that differ, and for every column which of these it equals."""
     seen: dict[bytes, int] = {}
@@ -255,6 +233,7 @@ _KINDS = {
     "cvpr24": _Kind("mean", _OF_VALUES, _aggregate_then_rank),
     "rank-then-aggregate": _Kind("mean|median", ("last", "drop-case", "fill", "drop"), _rank_then_aggregate),
     "aggregate-then-rank": _Kind(r"mean|median|q\d\d", _OF_VALUES, _aggregate_then_rank),
+    "test-then-rank": _Kind("share", _OF_VALUES, _test_then_rank),
 }
 SCHEMES = tuple(_KINDS)
 assert {rule for kind in _KINDS.values() for rule in kind.rules} == set(RULES)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from harness.errors import UsageError
 from harness.rank.order import BoolArray, FloatArray
 from harness.rank.read import Source
+from harness.rank.variants import VariantColumn
 
 
 class NotRankableError(UsageError):
@@ -25,6 +26,7 @@ class RankedMetric:
         is_time: a runtime: repeats are combined by their median, not their mean, and an undefined
             score does not touch it.
         failure_value: what a missing attempt is charged under the failure policy; None: no policy.
+        drop_case: whether a case whose reference lacks a class judges nobody in it; no runtime ever does.
     """
 
     name: str
@@ -32,6 +34,34 @@ class RankedMetric:
     smaller_is_better: bool
     is_time: bool
     failure_value: float | None
+    drop_case: bool = True
+
+    @property
+    def drops_cases(self) -> bool:
+        """Whether rule ``drop-case`` takes cases out of this metric."""
+        return self.drop_case and not self.is_time
+
+
+@dataclass(frozen=True)
+class Attempts:
+    """What a task's values were combined from.  R is the largest number of repeats of any case and team.
+
+    Attributes:
+        values: column -> (cases, teams, R), in order of the repeats' numbers, after the failure policy; NaN
+            without a value and beyond a case's last repeat.  The columns are those of `TaskTable.values`.
+        failed: (cases, teams, R) which of them the failure policy charged.
+        undefined: column -> (cases,) whether some team ended ok without a value in it, for columns that
+            drop cases and that anyone filled.
+    """
+
+    values: Mapping[str, FloatArray]
+    failed: BoolArray
+    undefined: Mapping[str, BoolArray]
+
+    @property
+    def repeated(self) -> bool:
+        """Whether any case was attempted more than once by a team."""
+        return bool(self.failed.shape[2] > 1)
 
 
 @dataclass(frozen=True)
@@ -41,14 +71,19 @@ class TaskTable:
     Attributes:
         name: the task.
         cases: its cases, sorted by name.
-        values: metric -> (cases, teams), NaN where there is no value.
+        values: column -> (cases, teams), NaN where there is no value, repeats combined.  The ranked metrics
+            are there, and `Table.variants` of them.
         undefined: (cases,) whether some team ended ok without a score: the reference has an empty class.
+        attempts: what the values were combined from; None where that is not known.
+        absent: (teams,) who has no row at all in the task; None: nobody.
     """
 
     name: str
     cases: tuple[str, ...]
     values: Mapping[str, FloatArray]
     undefined: BoolArray
+    attempts: Attempts | None = None
+    absent: BoolArray | None = None
 
 
 @dataclass(frozen=True)
@@ -88,6 +123,7 @@ class Table:
         left_out: cases out for all teams and metrics.
         sources: the files read.
         warnings: what a reader of the ranking should know.
+        variants: columns that could have been ranked in a metric's place.
     """
 
     teams: tuple[str, ...]
@@ -97,6 +133,7 @@ class Table:
     left_out: tuple[LeftOut, ...]
     sources: tuple[Source, ...]
     warnings: tuple[str, ...]
+    variants: tuple[VariantColumn, ...] = ()
 
 
 def describe_missing(missing: Sequence[MissingRow]) -> str:

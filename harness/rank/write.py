@@ -1,4 +1,5 @@
-"""A ranking as files: ``ranks.csv``, ``ranking.csv``, ``ranking.json``, ``wilcoxon.csv``, ``bootstrap.npz``."""
+"""A ranking as files: ``ranks.csv``, ``ranking.csv``, ``ranking.json``, ``wilcoxon.csv``, ``bootstrap.npz``,
+``consensus.csv``, and further tables in ``analysis/``."""
 
 from __future__ import annotations
 
@@ -14,16 +15,32 @@ import pandas as pd
 
 from harness.layout import OutDir
 from harness.rank.analysis import FINAL, Ranking
-from harness.rank.bootstrap import rank_interval, rank_shares, share_won
+from harness.rank.bootstrap import rank_interval, rank_shares, share_won, write_resamples
+from harness.rank.further import Further
 from harness.rank.order import FloatArray
 from harness.results import write_csv, write_results
 
+#: Further tables that a ranking may have; those that this one lacks are removed.
+_TABLES = (
+    "effects",
+    "friedman",
+    "groups",
+    "confidence",
+    "sensitivity",
+    "influence",
+    "cases_needed",
+    "comparisons",
+    "repeats",
+)
+_RESAMPLES = "resamples"
 
-def write_ranking(ranking: Ranking, out: OutDir) -> None:
+
+def write_ranking(ranking: Ranking, more: Further, out: OutDir, resamples: bool = False) -> None:
     """Write all files of a ranking into a run's folder, which is made where it is not there.
 
-    Where the ranked tables lie elsewhere, the folder gets a ``results.csv`` of their rows, so that a
-    report can be made from the folder alone; a table of another run is left as it is.
+    Files of an earlier ranking that this one has none of are removed.  Where the ranked tables lie elsewhere,
+    the folder gets a ``results.csv`` of their rows, so that a report can be made from the folder alone; a table
+    of another run is left as it is.
     """
     out.root.mkdir(parents=True, exist_ok=True)
     copy = None
@@ -34,10 +51,27 @@ def write_ranking(ranking: Ranking, out: OutDir) -> None:
     write_csv(out.ranks, ranks_frame(ranking))
     write_csv(out.ranking, ranking_frame(ranking))
     write_csv(out.wilcoxon, wilcoxon_frame(ranking))
+    write_csv(out.consensus, _whole_ranks(more.consensus_table))
     _write_bootstrap(ranking, out.bootstrap)
-    _write_text(
-        out.ranking_json, json.dumps(ranking_json(ranking) | {"results_copy": copy}, indent=1, allow_nan=False) + "\n"
-    )
+    out.analysis("").parent.mkdir(exist_ok=True)
+    for name in _TABLES:
+        if name in more.tables:
+            write_csv(out.analysis(name), more.tables[name])
+        else:
+            out.analysis(name).unlink(missing_ok=True)
+    if resamples and ranking.resampling is not None:
+        write_resamples(out.analysis(_RESAMPLES), ranking.resampling)
+    else:
+        out.analysis(_RESAMPLES).unlink(missing_ok=True)
+    told = ranking_json(ranking) | {"consensus": _consensus_json(more), "results_copy": copy}
+    _write_text(out.ranking_json, json.dumps(told, indent=1, allow_nan=False) + "\n")
+
+
+def remove_ranking(out: OutDir) -> None:
+    """Remove all files of an earlier ranking, where there is nothing to rank any more."""
+    tables = [out.analysis(name) for name in (*_TABLES, _RESAMPLES)]
+    for stale in (out.ranking, out.ranking_json, out.ranks, out.consensus, out.wilcoxon, out.bootstrap, *tables):
+        stale.unlink(missing_ok=True)
 
 
 def holds_other_results(paths: Sequence[Path], out: OutDir) -> bool:
@@ -144,9 +178,19 @@ def ranking_json(ranking: Ranking) -> dict[str, Any]:
     }
 
 
-def unit_names(ranking: Ranking) -> list[str]:
-    """``task/metric`` of every unit, then ``final``."""
-    return [*(f"{task}/{metric}" for task, metric in ranking.units), FINAL]
+def _consensus_json(more: Further) -> list[dict[str, Any]]:
+    """The exact consensus rankings: how far they are proven, and whether another order is as good."""
+    return [
+        {
+            "method": one.method,
+            "metric": one.metric,
+            "objective": _number(one.scores[0]),
+            "bound": _number(one.bound),
+            "unique": one.unique,
+        }
+        for one in more.consensus
+        if one.bound is not None
+    ]
 
 
 def _settings_json(ranking: Ranking) -> dict[str, Any]:
@@ -173,12 +217,20 @@ def _settings_json(ranking: Ranking) -> dict[str, Any]:
             }
             for metric in ranking.table.metrics
         ],
-        "p_adjust": settings.p_adjust,
+        "p_adjust": settings.p_adjust or "holm",
+        "scheme_p_adjust": scheme.adjustment if scheme.name == "test-then-rank" else None,
         "wilcoxon_digits": settings.wilcoxon_digits,
+        "wilcoxon_method": settings.wilcoxon_method,
+        "zeros": settings.zeros,
         "bootstrap": samples,
         "boot_mode": settings.boot_mode,
         "seed": None if settings.resamples else settings.seed,
         "resamples": None if settings.resamples is None else str(settings.resamples),
+        "cluster": settings.cluster,
+        "baseline": settings.baseline,
+        "successors": [list(pair) for pair in settings.successors],
+        "reproductions": [list(pair) for pair in settings.reproductions],
+        "margins": dict(settings.margins),
         "strict": settings.strict,
         "allow_incomplete": settings.allow_incomplete,
         "columns": dict(settings.columns),
@@ -199,7 +251,7 @@ def _tau_json(ranking: Ranking, tau: FloatArray) -> dict[str, Any]:
     """Mean tau over the samples where it is defined, and in how many it is not."""
     units = {
         name: {"mean": _mean(column), "undefined": int(np.isnan(column).sum())}
-        for name, column in zip(unit_names(ranking), tau.T, strict=True)
+        for name, column in zip(ranking.unit_names, tau.T, strict=True)
     }
     return {**units[FINAL], "units": units}
 
@@ -214,7 +266,7 @@ def _write_bootstrap(ranking: Ranking, path: Path) -> None:
         draft,
         ranks=ranking.bootstrap.ranks,
         tau=ranking.bootstrap.tau,
-        units=np.array(unit_names(ranking)),
+        units=np.array(ranking.unit_names),
         teams=np.array(ranking.table.teams),
     )
     draft.replace(path)
@@ -242,9 +294,9 @@ def _mean(values: FloatArray) -> float | None:
     return float(known.mean()) if len(known) else None
 
 
-def _number(value: float) -> float | int | None:
+def _number(value: float | None) -> float | int | None:
     """For JSON: whole numbers without decimals, None for NaN."""
-    value = float(value)
-    if math.isnan(value):
+    if value is None or math.isnan(value):
         return None
+    value = float(value)
     return int(value) if value.is_integer() else value

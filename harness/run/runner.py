@@ -54,8 +54,10 @@ class RunSettings:
     retry_noisy: int = 0
 
     def digest(self) -> str:
-        """Digest of what determines results; order, seed, repeats, budget and retries do not."""
-        parts = [self.protocol.digest, asdict(self.limits), self.conditions, self.strict_exit]
+        """Digest of what determines results; order, seed, repeats, budget, retries and scoring do not."""
+        protocol = self.protocol
+        container = [protocol.command, protocol.inputs, protocol.outputs]
+        parts = [container, asdict(self.limits), self.conditions, self.strict_exit]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 

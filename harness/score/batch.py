@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import math
-import multiprocessing
 import os
-import signal
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing.context import BaseContext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.protocol import Scoring
 from harness.records import Outcome, Score
-from harness.score.evaluate import ClassScores
 from harness.score.files import score_files_by_class
+from harness.score.workers import default_workers, spread
+
+if TYPE_CHECKING:
+    from harness.score.evaluate import ClassScores
+
+__all__ = ["Job", "Scored", "default_workers", "pooled", "score_job", "score_many"]
 
 
 @dataclass(frozen=True)
@@ -53,16 +54,11 @@ class Scored:
     classes: ClassScores | None
 
 
-def default_workers() -> int:
-    """CPUs that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def score_many(jobs: Iterable[Job], scoring: Scoring, workers: int = 1) -> Iterator[Scored]:
     """Score predictions, yielding each as it is done, in any order.
 
-    A broken file costs its own row alone.  So does a worker that is killed: what was under way with it is
-    scored again, each in a process of its own, and what kills that too is a harness_fault.
+    A broken file costs its own row alone.  So does a worker that is killed: its case is scored again when all
+    others are done, in a process of its own, and what kills that too is a harness_fault.
 
     Args:
         jobs: what to score.
@@ -82,7 +78,7 @@ def score_job(job: Job, scoring: Scoring) -> Scored:
     try:
         score, classes = score_files_by_class(job.case, job.prediction, job.reference, scoring)
     except Exception as error:  # one case of thousands must not end the command
-        return _fault(job, f"scoring failed ({type(error).__name__}: {str(error)[:200]}). Score it again.")
+        return _fault(job, scoring, f"scoring failed ({type(error).__name__}: {str(error)[:200]}). Score it again.")
     return Scored(job, score, classes)
 
 
@@ -92,54 +88,36 @@ def pooled(jobs: list[Job], scoring: Scoring, workers: int, work: Callable[[Job,
     Args:
         work: a function of a module, so that workers can import it.
     """
-    waiting = deque(jobs)
-    while waiting:
-        running: dict[Future[Scored], Job] = {}
-        pool = _pool(min(workers, len(waiting)))
-        try:
-            while waiting or running:
-                # Two jobs a worker: none idles, and a killed one puts few under suspicion.
-                while waiting and len(running) < 2 * workers:
-                    future = pool.submit(work, waiting[0], scoring)
-                    running[future] = waiting.popleft()
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    scored = future.result()
-                    del running[future]
-                    yield scored
-        except BrokenProcessPool:
-            pass
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-        for job in running.values():
-            yield _alone(job, scoring, work)
+    # The largest first, so that none is left over at the end to keep one process busy alone.
+    by_size = sorted(jobs, key=_file_bytes, reverse=True)
+    for job, found in spread(_Work(work, scoring), by_size, workers):
+        yield _fault(job, scoring, _KILLED) if found is None else Scored(job, *found)
 
 
-def _alone(job: Job, scoring: Scoring, work: Callable[[Job, Scoring], Scored]) -> Scored:
-    with _pool(1) as pool:
-        try:
-            return pool.submit(work, job, scoring).result()
-        except BrokenProcessPool:
-            reason = "the scoring process was killed, most likely for memory. Score it again with --workers 1."
-            return _fault(job, reason)
+@dataclass(frozen=True)
+class _Work:
+    """What workers do: a function of a job alone; the job itself need not travel back."""
+
+    work: Callable[[Job, Scoring], Scored]
+    scoring: Scoring
+
+    def __call__(self, job: Job) -> tuple[Score, ClassScores | None]:
+        scored = self.work(job, self.scoring)
+        return scored.score, scored.classes
 
 
-def _fault(job: Job, reason: str) -> Scored:
-    return Scored(job, Score({"dsc": math.nan, "nsd": math.nan}, Outcome.HARNESS_FAULT, reason), None)
+def _file_bytes(job: Job) -> int:
+    """Size of both files; 0 for one that is not there."""
+    total = 0
+    for path in (job.prediction, job.reference):
+        with suppress(OSError):
+            total += os.stat(path).st_size
+    return total
 
 
-def _pool(workers: int) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(workers, mp_context=_context(), initializer=_start_worker)
+_KILLED = "the scoring process was killed, most likely for memory. Score it again with --workers 1."
 
 
-def _context() -> BaseContext:
-    """Processes started afresh: forking one with threads (a progress display) can deadlock."""
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["harness.score.batch", "scipy.ndimage"])
-    return context
-
-
-def _start_worker() -> None:
-    # An interrupt from the keyboard reaches workers too; the parent alone answers it.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _fault(job: Job, scoring: Scoring, reason: str) -> Scored:
+    values = dict.fromkeys(("dsc", "nsd", *scoring.also), math.nan)
+    return Scored(job, Score(values, Outcome.HARNESS_FAULT, reason), None)

@@ -5,32 +5,17 @@ Source: Dice, "Measures of the amount of ecologic association between species", 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 
 
-@dataclass(frozen=True)
-class Overlap:
-    """Voxel counts of one class.
+def dice(voxels: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """DSC of classes: 0 to 1, NaN where one is empty in both label maps.
 
-    Attributes:
-        gt, pred: voxels of the reference and of the prediction.
-        both: voxels in common.
+    Args:
+        voxels: (C, 3) voxels of each class in the reference, in the prediction, and in both.
     """
-
-    gt: int
-    pred: int
-    both: int
-
-
-def overlap(gt: npt.NDArray[np.bool_], pred: npt.NDArray[np.bool_]) -> Overlap:
-    """Count two masks of the same shape."""
-    return Overlap(int(np.count_nonzero(gt)), int(np.count_nonzero(pred)), int(np.count_nonzero(gt & pred)))
-
-
-def dice(counts: Overlap) -> float:
-    """DSC of one class: 0 to 1, NaN where it is empty in both."""
-    size = counts.gt + counts.pred
-    return 2 * counts.both / size if size else float("nan")
+    size = voxels[:, 0] + voxels[:, 1]
+    dsc = np.full(len(voxels), np.nan)
+    np.divide(2 * voxels[:, 2], size, out=dsc, where=size > 0)
+    return dsc

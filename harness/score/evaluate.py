@@ -10,9 +10,9 @@ import numpy.typing as npt
 
 from harness.contract import Labels
 from harness.protocol import Scoring
-from harness.score.classes import ClassPairs, class_pairs, highest_label, must_leave_gaps
-from harness.score.dsc import dice, overlap
-from harness.score.nsd import class_nsd, transformed_nsd
+from harness.score.classes import ClassPairs, GapsError, class_pairs
+from harness.score.dsc import dice
+from harness.score.nsd import nsd_of_classes, transformed_nsd
 from harness.score.surface import Spacing
 
 #: From so many digits on a double is not rounded: they tell any two apart.
@@ -68,13 +68,12 @@ def score_classes(prediction: Labels, reference: Labels, scoring: Scoring, volum
     spacing = _spacing(reference, volume)
     if prediction.array.shape != reference.array.shape or reference.array.ndim != (3 if volume else 2):
         raise ValueError(f"shapes {prediction.array.shape} and {reference.array.shape} of a {2 + volume}D case")
-    if must_leave_gaps(highest_label(reference.array), reference.array):
+    try:
+        pairs = class_pairs(reference.array, prediction.array)
+    except GapsError:
         none = np.empty(0)
         return ClassScores(none.astype(np.int64), none, none, math.nan, 0.0)
-    pairs = class_pairs(reference.array, prediction.array)
-    dsc = np.full(pairs.count, np.nan)
-    for label, gt, pred in pairs.masks():
-        dsc[label - 1] = dice(overlap(gt, pred))
+    dsc = dice(pairs.voxels)
     mean_dsc = _mean(dsc)
     nsd, mean_nsd = np.full(pairs.count, np.nan), 0.0
     if mean_dsc > scoring.gate_dsc:
@@ -98,16 +97,13 @@ def _mean(values: npt.NDArray[np.float64]) -> float:
 
 def _nsd(pairs: ClassPairs, spacing: Spacing, scoring: Scoring) -> tuple[npt.NDArray[np.float64], float]:
     """NSD of every class and its mean, where no class is empty in both."""
-    tolerance_mm = scoring.tolerance_mm
-    nsd = np.full(pairs.count, np.nan)
-    for label, gt, pred in pairs.masks():
-        nsd[label - 1] = class_nsd(gt, pred, spacing, tolerance_mm)
+    nsd = nsd_of_classes(pairs, spacing, scoring.tolerance_mm)
     mean = _mean(nsd)
     if _near_tie(mean, scoring.digits):
         # A last bit decides how this mean is rounded, and it depends on the order of summation.
         for label, gt, pred in pairs.masks():
             if 0 < nsd[label - 1] < 1:
-                nsd[label - 1] = transformed_nsd(gt, pred, spacing, tolerance_mm)
+                nsd[label - 1] = transformed_nsd(gt, pred, spacing, scoring.tolerance_mm)
         mean = _mean(nsd)
     return nsd, mean
 

@@ -65,27 +65,50 @@ def image_areas(spacing_mm: Spacing) -> npt.NDArray[np.float64]:
     return np.where(codes & 0b10101010 == 0, areas + areas[codes << 1 & 0xFF], 0.0)
 
 
-def neighbour_codes(mask: Mask, pad: tuple[int, ...]) -> Codes:
-    """Neighbourhood codes of all corners of a mask's voxels, for a 2D or 3D mask.
+@lru_cache(maxsize=2)
+def pair_codes(image: bool) -> Codes:
+    """How `harness.score.kernels` writes each code, (256,): by pairs of voxels along the last axis.
+
+    Codes of a 2D image use the even bits; its rows are planes of one row there.
+    """
+    bits = {0: 7, 2: 6, 4: 3, 6: 2} if image else {bit: 7 - bit for bit in range(8)}
+    codes = np.arange(CODES)
+    pairs = np.zeros(CODES, dtype=np.uint8)
+    for here, there in bits.items():
+        pairs |= ((codes >> here & 1) << there).astype(np.uint8)
+    pairs.setflags(write=False)
+    return pairs
+
+
+@lru_cache(maxsize=64)
+def pair_areas(spacing_mm: Spacing, image: bool) -> npt.NDArray[np.float64]:
+    """`image_areas` or `surface_areas` of the codes that `harness.score.kernels` writes."""
+    used = np.arange(CODES)
+    if image:
+        used = used[used & 0b10101010 == 0]
+    areas = np.zeros(CODES)
+    areas[pair_codes(image)[used]] = (image_areas(spacing_mm) if image else surface_areas(spacing_mm))[used]
+    areas.setflags(write=False)
+    return areas
+
+
+def neighbour_codes(mask: Mask) -> Codes:
+    """Neighbourhood codes of all corners of a mask's voxels.
 
     Corner i along an axis lies between voxels i-1 and i; outside the mask's array all is background.
 
     Args:
         mask: 2D or 3D.
-        pad: corners without surface to add on both sides of each axis.
 
     Returns:
-        shape ``mask.shape[a] + 1 + 2 * pad[a]``.
+        one entry more along each axis.
     """
-    shape = tuple(n + 1 + 2 * p for n, p in zip(mask.shape, pad, strict=True))
-    codes = np.zeros(shape, dtype=np.uint8)
-    inner = codes[tuple(slice(p, p + n + 1) for n, p in zip(mask.shape, pad, strict=True))]
-    inner[tuple(slice(0, -1) for _ in mask.shape)] = mask
+    codes = np.zeros([n + 1 for n in mask.shape], dtype=np.uint8)
+    codes[tuple(slice(0, -1) for _ in mask.shape)] = mask
     for axis in reversed(range(mask.ndim)):
         # Bit 4 marks axis 0 of a volume, 2 axis 1, 1 axis 2; an image lacks the last.
-        bits = 4 >> axis
-        higher = np.left_shift(_cut(inner, axis, slice(0, -1)), bits)
-        target = _cut(inner, axis, slice(1, None))
+        higher = np.left_shift(_cut(codes, axis, slice(0, -1)), 4 >> axis)
+        target = _cut(codes, axis, slice(1, None))
         np.bitwise_or(target, higher, out=target)
     return codes
 

@@ -33,6 +33,7 @@ import numpy as np
 from harness.contract import check_case, read_case, read_prediction, read_reference
 from harness.errors import InputError, PredictionError
 from harness.npz import MAX_ARRAY_BYTES, open_npz
+from harness.npz import _deflate as inflater
 from tests.contract.forge import archive
 from tests.contract.mutations import honest_files, mutate
 
@@ -158,6 +159,7 @@ def main(folder: Path, files: int, seed: int) -> dict[str, Any]:
             (folder / f"failure_{index}.npz").write_bytes(raw)
     return {
         "files": files,
+        "inflater": inflater.__name__,
         "counts": dict(sorted(counts.items())),
         "failures": failures[:10],
         "failed": len(failures),

@@ -7,7 +7,20 @@ from scipy import stats
 
 from harness.errors import InputError
 from harness.rank.analysis import Settings, analyse
-from harness.rank.bootstrap import random_draws, rank_interval, rank_shares, read_resamples, share_won
+from harness.rank.bootstrap import (
+    Resampling,
+    bootstrap,
+    cluster_draws,
+    random_draws,
+    rank_interval,
+    rank_shares,
+    read_resamples,
+    resamples_frames,
+    share_won,
+    write_resamples,
+)
+from harness.rank.missing import prepared
+from harness.rank.schemes import make_scheme
 from harness.rank.table import TaskTable
 
 METRICS = ("dsc", "nsd", "runtime_s")
@@ -122,9 +135,6 @@ def test_in_mode_challenger_a_case_drawn_twice_weighs_four_times(csv, resamples)
         for c, scores in enumerate([(0.9, 0.1), (0.1, 0.9), (0.5, 0.5)])
         for team, score in zip("AB", scores, strict=True)
     ]
-    from harness.rank.missing import prepared
-    from harness.rank.schemes import make_scheme
-
     table = analyse([csv(rows)], Settings(metrics=("dsc",), bootstrap=0)).table
     values = prepared(table.tasks[0], table.metrics[0], "last", {})
     for mode, expected in (("challenger", [4 / 3, 7 / 3]), ("distinct", [4 / 3, 5 / 3])):
@@ -194,3 +204,120 @@ def test_faults_of_resamples(csv, rows, words):
         read_resamples(csv(pd.DataFrame(rows), "r.csv"), [task("CT", 2), task("US", 3)])
     with pytest.raises(InputError, match="no such file"):
         read_resamples("nowhere.csv", [task("CT", 2)])
+
+
+# --------------------------------------------------------------------------- clusters
+
+#: Patients of the two tasks of `random_rows`: the cases of one lie apart, and are one to four.
+PATIENTS = {"CT": list("aabcab"), "US": list("pqqqqrpss")}
+
+
+def test_clusters_are_drawn_whole_and_as_many_as_there_are():
+    counts = np.concatenate(list(cluster_draws(task("US", 9), PATIENTS["US"], 500, 3, block=200)))
+    of_patient = {patient: np.flatnonzero(np.array(PATIENTS["US"]) == patient) for patient in "pqrs"}
+    for cases in of_patient.values():
+        assert (counts[:, cases] == counts[:, cases[:1]]).all()
+    drawn = np.stack([counts[:, cases[0]] for cases in of_patient.values()], axis=1)
+    assert (drawn.sum(axis=1) == 4).all()
+    np.testing.assert_allclose(drawn.mean(axis=0), 1, atol=5 / np.sqrt(500))
+    assert len(np.unique(counts.sum(axis=1))) > 5  # the number of cases differs from sample to sample
+    smaller = np.concatenate(list(cluster_draws(task("US", 9), PATIENTS["US"], 500, 3, block=7)))
+    np.testing.assert_array_equal(smaller, counts)
+
+
+def test_clusters_of_one_case_are_the_plain_bootstrap():
+    labels = [f"patient {k}" for k in range(11)]
+    plain = next(random_draws(task("CT", 11), 50, 3, block=50))
+    np.testing.assert_array_equal(next(cluster_draws(task("CT", 11), labels, 50, 3, block=50)), plain)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize(
+    ("scheme", "aggregate", "mode"),
+    [
+        ("cvpr24", "mean", "distinct"),
+        ("aggregate-then-rank", "q25", "distinct"),
+        ("rank-then-aggregate", "mean", "challenger"),
+        ("rank-then-aggregate", "median", "distinct"),
+        ("rank-then-aggregate", "median", "challenger"),
+    ],
+)
+def test_cluster_samples_equal_a_loop(csv, random_rows, scheme, aggregate, mode):
+    """Samples of different numbers of cases go the same way through every aggregate."""
+    table = analyse([csv(random_rows(3))], Settings(bootstrap=0)).table
+    chosen = make_scheme(scheme, aggregate)
+    resampling = Resampling(table.tasks, SAMPLES, 4, PATIENTS)
+    units = [
+        [
+            chosen.unit(prepared(part, metric, chosen.missing, {}), metric.smaller_is_better, mode)
+            for metric in table.metrics
+        ]
+        for part in table.tasks
+    ]
+    full = naive_ranks(table, None, scheme, aggregate, "min", mode, None)
+    boot = bootstrap(units, resampling.draws(), np.ones(6), full, "min")
+    counts = [np.concatenate(list(blocks)) for blocks in resampling.draws()]
+    draws = {
+        part.name: [np.repeat(np.arange(len(row)), row) for row in of_task]
+        for part, of_task in zip(table.tasks, counts, strict=True)
+    }
+    for b in range(SAMPLES):
+        np.testing.assert_array_equal(boot.ranks[b], naive_ranks(table, draws, scheme, aggregate, "min", mode, b))
+
+
+# --------------------------------------------------------------------------- draws as a file
+
+TASKS = (task("CT", 6), task("US", 9))
+
+
+@pytest.mark.parametrize("clusters", [None, PATIENTS])
+def test_draws_are_written_and_read_back(tmp_path, clusters):
+    resampling = Resampling(TASKS, 40, 9, clusters)
+    write_resamples(tmp_path / "resamples.csv", resampling)
+    frame = pd.read_csv(tmp_path / "resamples.csv")
+    assert list(frame) == ["task", "b", "idx"]
+    assert len(frame) == 80
+    given = read_resamples(tmp_path / "resamples.csv", TASKS, clusters)
+    again = Resampling(TASKS, 40, given=given)
+    for ours, theirs in zip(resampling.draws(), again.draws(), strict=True):
+        np.testing.assert_array_equal(np.concatenate(list(ours)), np.concatenate(list(theirs)))
+    write_resamples(tmp_path / "again.csv", again)
+    assert (tmp_path / "again.csv").read_bytes() == (tmp_path / "resamples.csv").read_bytes()
+
+
+def test_exported_draws_make_the_same_ranking(csv, random_rows, tmp_path):
+    rows = random_rows(8)
+    drawn = analyse([csv(rows)], Settings(bootstrap=30, seed=6))
+    write_resamples(tmp_path / "resamples.csv", Resampling(drawn.table.tasks, 30, 6))
+    given = analyse([csv(rows)], Settings(resamples=tmp_path / "resamples.csv"))
+    np.testing.assert_array_equal(given.bootstrap.ranks, drawn.bootstrap.ranks)
+    np.testing.assert_array_equal(given.bootstrap.tau, drawn.bootstrap.tau)
+
+
+def test_frames_of_draws_are_small_and_go_on(monkeypatch):
+    monkeypatch.setattr("harness.rank.bootstrap._SAMPLES", 16)
+    frames = list(resamples_frames(Resampling(TASKS, 40)))
+    assert [len(frame) for frame in frames] == [16, 16, 8] * 2
+    assert pd.concat(frames)["b"].tolist() == [*range(40), *range(40)]
+
+
+@pytest.mark.parametrize(
+    ("idx", "words"),
+    [
+        ("0 1 4 2 5", "not 3 whole clusters"),  # two patients only
+        ("0 1 4 0 1 4 0 1", "not 3 whole clusters"),  # one of them torn apart
+        ("0 1 4 2 5 3 3", "not 3 whole clusters"),  # four
+        ("", "not 6 positions"),
+        ("0 1 6", "not 6 positions"),
+    ],
+)
+def test_draws_that_are_not_of_whole_clusters(csv, idx, words):
+    rows = [{"task": "CT", "b": 0, "idx": idx}]
+    with pytest.raises(InputError, match=words):
+        read_resamples(csv(rows, "r.csv"), [task("CT", 6)], PATIENTS)
+
+
+def test_cluster_draws_without_the_clusters_name_the_remedy(tmp_path):
+    write_resamples(tmp_path / "r.csv", Resampling(TASKS, 40, 9, PATIENTS))
+    with pytest.raises(InputError, match="give --cluster as well"):
+        read_resamples(tmp_path / "r.csv", TASKS)

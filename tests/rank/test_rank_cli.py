@@ -12,6 +12,7 @@ import pytest
 from harness.cli.main import run_command
 from harness.layout import OutDir
 from harness.rank.analysis import Settings, analyse
+from harness.rank.further import further
 from harness.rank.write import write_ranking
 
 ROOT = Path(__file__).parents[2]
@@ -35,8 +36,8 @@ def test_files_to_the_letter(table, tmp_path, capsys):
     assert rank(table, "--out", out, "--bootstrap", 40, "--seed", 5) == 0
     ranks = pd.read_csv(out / "ranks.csv")
     assert list(ranks) == ["scheme", "task", "metric", "team", "aggregate", "rank"]
-    assert list(ranks["scheme"].unique()) == ["cvpr24", "rank-then-aggregate", "aggregate-then-rank"]
-    assert len(ranks) == 3 * 2 * 3 * 5
+    assert list(ranks["scheme"].unique()) == ["cvpr24", "rank-then-aggregate", "aggregate-then-rank", "test-then-rank"]
+    assert len(ranks) == 4 * 2 * 3 * 5
     final = pd.read_csv(out / "ranking.csv")
     assert list(final) == ["scheme", "team", "score", "rank"]
     assert final.groupby("scheme")["rank"].apply(lambda r: r.is_monotonic_increasing).all()
@@ -58,8 +59,11 @@ def test_files_to_the_letter(table, tmp_path, capsys):
         "scheme": "cvpr24", "aggregate": "mean", "na": "drop-case", "fill": {}, "ties": "min",
         "schemes": [{"scheme": "cvpr24", "aggregate": "mean", "na": "drop-case"},
                     {"scheme": "rank-then-aggregate", "aggregate": "mean", "na": "last"},
-                    {"scheme": "aggregate-then-rank", "aggregate": "mean", "na": "drop-case"}],
-        "p_adjust": "holm", "wilcoxon_digits": None, "bootstrap": 40, "boot_mode": "distinct", "seed": 5,
+                    {"scheme": "aggregate-then-rank", "aggregate": "mean", "na": "drop-case"},
+                    {"scheme": "test-then-rank", "aggregate": "share", "na": "drop-case"}],
+        "p_adjust": "holm", "scheme_p_adjust": None, "wilcoxon_digits": None, "wilcoxon_method": "normal",
+        "zeros": "wilcox", "cluster": None, "baseline": None, "successors": [], "reproductions": [], "margins": {},
+        "bootstrap": 40, "boot_mode": "distinct", "seed": 5,
         "resamples": None, "strict": False, "allow_incomplete": False, "columns": {},
         "tables": None, "protocol": None, "metrics": None,
     }  # fmt: skip
@@ -79,6 +83,100 @@ def test_files_to_the_letter(table, tmp_path, capsys):
     assert "cvpr24: final ranking" in printed.out
     assert "team2 lacks 1 (CT/2D_CT_001)" in printed.err
     assert "scores undefined) are left out for all teams: CT/2D_CT_000" in printed.err
+
+
+#: Files below analysis/ and the columns that docs/ranking.md promises.
+TABLES = {
+    "effects": "task,metric,team_i,team_j,n,rank_biserial,shift,shift_low,shift_high",
+    "friedman": "task,metric,n,teams,chi2,df,p,kendall_w,critical_difference",
+    "groups": "task,metric,method,group,team,mean_rank",
+    "confidence": "unit,team,rank,low,high,declared",
+    "sensitivity": "question,setting,team,score,rank,tau",
+    "influence": "kind,name,task,cases,tau,winner,changed,largest_shift",
+    "cases_needed": "unit,team,rival,cases,separated,cases_needed",
+    "comparisons": "kind,team,rival,task,metric,n,value_team,value_rival,difference,low,high,p,margin,equivalent",
+    "repeats": "team,rank_low,rank_high,rank_low_with_repeats,rank_high_with_repeats,median_spread",
+    "resamples": "task,b,idx",
+}
+
+
+def test_further_tables_to_the_letter(csv, random_rows, tmp_path):
+    rows = random_rows(3, gaps=0)
+    table = csv(
+        [r | {"repeat": n, "runtime_s": r["runtime_s"] * n, "patient": r["case"][-1]} for r in rows for n in (1, 2)]
+    )
+    out = tmp_path / "out"
+    pairs = (
+        "--successor",
+        "team1=team0",
+        "--reproduction",
+        "team2=team3",
+        "--margin",
+        "dsc=0.5",
+        "--baseline",
+        "team4",
+    )
+    drawn = ("--bootstrap", 30, "--cluster", "patient", "--export-resamples")
+    assert rank(table, "--out", out, *drawn, *pairs) == 0
+    for name, columns in TABLES.items():
+        found = pd.read_csv(out / "analysis" / f"{name}.csv")
+        assert ",".join(found) == columns
+        assert len(found)
+    consensus = pd.read_csv(out / "consensus.csv")
+    assert ",".join(consensus) == "method,metric,team,score,rank"
+    assert list(consensus["method"].unique()) == ["euclidean", "borda", "copeland", "kemeny"]
+    assert list(consensus["metric"].unique()) == ["dsc", "nsd", "runtime_s", "all"]
+    told = json.loads((out / "ranking.json").read_text())
+    assert told["settings"]["successors"] == [["team1", "team0"]]
+    assert told["settings"]["cluster"] == "patient"
+    assert told["settings"]["margins"] == {"dsc": 0.5}
+    assert all(one["objective"] == one["bound"] for one in told["consensus"])
+
+    again = tmp_path / "again"
+    kept = ("--resamples", out / "analysis" / "resamples.csv", "--cluster", "patient")
+    assert rank(table, "--out", again, *kept, "--no-sensitivity") == 0
+    with np.load(out / "bootstrap.npz") as first, np.load(again / "bootstrap.npz") as second:
+        np.testing.assert_array_equal(first["ranks"], second["ranks"])
+    assert {path.stem for path in (again / "analysis").iterdir()} == set(TABLES) - {
+        "sensitivity", "influence", "comparisons", "resamples"}  # fmt: skip
+    assert rank(table, "--out", again, "--bootstrap", 0) == 0
+    assert not (again / "analysis" / "confidence.csv").exists()  # it would be another ranking's
+
+
+def test_clusters_must_be_told_of_every_case(csv, random_rows, tmp_path, capsys):
+    rows = random_rows(3)
+    assert rank(csv(rows), "--out", tmp_path / "a", "--cluster", "patient") == 2
+    assert "no column 'patient'" in capsys.readouterr().err
+    some = csv([r | {"patient": "" if r["case"] == "2D_CT_003" else "p1"} for r in rows])
+    assert rank(some, "--out", tmp_path / "b", "--cluster", "patient") == 2
+    assert "CT/2D_CT_003" in capsys.readouterr().err
+    two = csv([r | {"patient": r["team"]} for r in rows])
+    assert rank(two, "--out", tmp_path / "c", "--cluster", "patient") == 2
+    assert "two clusters" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        (("--successor", "team1"), "give two teams"),
+        (("--successor", "team1=nobody"), "nobody"),
+        (("--reproduction", "team1=team1"), "team1"),
+        (("--reproduction", "team1=team0", "--margin", "dsc=0"), "margin"),
+        (("--margin", "iou=0.1"), "not ranked"),
+        (("--baseline", "nobody"), "no such team"),
+    ],
+)
+def test_pairs_that_make_no_sense(table, tmp_path, capsys, options, word):
+    assert rank(table, "--out", tmp_path / "out", "--bootstrap", 2, *options) == 2
+    assert word in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("option", "adjusted"), [((), "none"), (("--p-adjust", "holm"), "holm")])
+def test_test_then_rank_adjusts_only_when_asked(table, tmp_path, option, adjusted):
+    assert rank(table, "--out", tmp_path, "--bootstrap", 5, "--scheme", "test-then-rank", *option) == 0
+    settings = json.loads((tmp_path / "ranking.json").read_text())["settings"]
+    assert (settings["p_adjust"], settings["scheme_p_adjust"]) == ("holm", adjusted)
 
 
 def test_a_chosen_scheme_stands_alone(table, tmp_path):
@@ -244,7 +342,8 @@ def test_the_script_explains_itself():
 
 
 def test_the_facade_that_other_commands_call(table, tmp_path):
-    write_ranking(analyse([table], Settings(bootstrap=2)), OutDir(tmp_path / "new"))
+    ranking = analyse([table], Settings(bootstrap=2))
+    write_ranking(ranking, further(ranking), OutDir(tmp_path / "new"))
     assert (tmp_path / "new" / "ranking.csv").is_file()
 
 

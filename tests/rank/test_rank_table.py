@@ -1,6 +1,7 @@
 """Reading tables: formats, failure policy, repeats, what leaves, what is missing, and every refusal."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,10 @@ import pytest
 from harness.errors import InputError, UsageError
 from harness.protocol import load_protocol
 from harness.rank.build import build_table
+from harness.rank.missing import dropped_cases, prepared
+from harness.rank.ranked import rank_table
 from harness.rank.read import read_tables
+from harness.rank.schemes import make_scheme
 from harness.rank.table import LeftOut, MissingRow, NotRankableError
 from harness.results import read_results, write_results
 
@@ -84,6 +88,62 @@ def test_repeats_after_the_policy(csv):
     values = table_of(csv(rows)).tasks[0].values
     assert values["dsc"][0, 0] == pytest.approx(0.5)
     assert values["runtime_s"][0, 0] == 2
+
+
+def test_attempts_are_kept_beside_what_they_were_combined_to(csv):
+    """a: repeats 2 and 7 (given in the other order), the later one a crash; b: one attempt."""
+    rows = [
+        row("a", "2DBox_US_1", None, None, 5, repeat=7, outcome="crash"),
+        row("a", "2DBox_US_1", 0.8, 0.6, 4, repeat=2, outcome="ok"),
+        row("b", "2DBox_US_1", 0.7, 0.7, 3, repeat=4, outcome="ok"),
+        *(row(t, "2DBox_US_2", outcome="ok", repeat=1) for t in "ab"),
+        *(row(t, "3DBox_CT_1", outcome="ok", repeat=1) for t in "ab"),
+    ]
+    ct, us = table_of(csv(rows)).tasks
+    assert us.attempts.repeated
+    assert not ct.attempts.repeated
+    np.testing.assert_array_equal(us.attempts.values["dsc"][0], [[0.8, 0], [0.7, np.nan]])
+    np.testing.assert_array_equal(us.attempts.values["runtime_s"][0], [[4, 3600], [3, np.nan]])
+    np.testing.assert_array_equal(us.attempts.failed[0], [[False, True], [False, False]])
+    np.testing.assert_allclose(us.values["dsc"][0], [0.4, 0.7])
+    np.testing.assert_allclose(us.values["runtime_s"][0], [1802, 3])
+    assert ct.attempts.values["dsc"].shape == (1, 2, 1)
+
+
+def test_variants_of_ranked_metrics_are_kept_and_never_ranked(csv):
+    rows = square(outcome="ok", dsc_corrected=0.25, nsd_skip=0.75, iou=0.5, dsc_extra=9, runtime_s_note=1)
+    rows[0] |= {"outcome": "crash"}
+    long = read_tables([csv(rows)], PROTOCOL)
+    long = replace(long, frame=long.frame.assign(nsd_1mm=0.9, hd95_2mm=1.0))
+    table = build_table(long, PROTOCOL)
+    assert [(v.column, v.metric, v.tolerance_mm, v.drop_case) for v in table.variants] == [
+        ("dsc_corrected", "dsc", None, False),
+        ("nsd_skip", "nsd", None, False),
+        ("nsd_1mm", "nsd", 1.0, True),
+    ]
+    assert [metric.name for metric in table.metrics] == ["dsc", "nsd", "runtime_s"]
+    values = table.tasks[0].values
+    np.testing.assert_array_equal(values["dsc_corrected"], [[0, 0.25], [0.25, 0.25]])  # the policy holds for them too
+    np.testing.assert_array_equal(values["nsd_1mm"], [[0, 0.9], [0.9, 0.9]])
+    ranked = build_table(read_tables([csv(rows)], PROTOCOL, ["dsc_corrected"]), PROTOCOL)
+    assert ranked.variants == ()
+
+
+def test_only_metrics_that_are_undefined_there_tell_of_an_empty_class(csv):
+    """HD95 has no value for an empty prediction: that says nothing about the reference."""
+    rows = square(outcome="ok", hd95_mm=1.0, dsc_skip=0.5)
+    rows[0] |= {"hd95_mm": None, "dsc_skip": None}
+    assert not table_of(csv(rows)).tasks[0].undefined.any()
+    table = table_of(csv(rows), metrics=["hd95_mm", "dsc"])
+    assert not table.tasks[0].undefined.any()
+    assert table.metrics[0].failure_value is None
+    assert [m.drops_cases for m in table.metrics] == [False, True]
+    rows[0]["dsc"] = None
+    table = table_of(csv(rows), metrics=["dsc_skip", "dsc", "runtime_s"])
+    assert table.tasks[0].undefined.tolist() == [True, False]
+    leaving = [np.isnan(prepared(table.tasks[0], m, "drop-case", {})).all(axis=1).any() for m in table.metrics]
+    assert leaving == [False, True, False]
+    assert dropped_cases(table, "drop-case")[0].metrics == ("dsc",)
 
 
 def test_an_undefined_score_marks_its_case(csv):
@@ -244,3 +304,17 @@ def test_refusals_that_hang_on_arguments(csv, tmp_path):
     (tmp_path / "empty.csv").write_text("team,case,dsc,nsd,runtime_s\n")
     with pytest.raises(InputError, match="no rows"):
         table_of(tmp_path / "empty.csv")
+
+
+def test_a_team_without_a_row_in_a_task_is_no_candidate_under_challengers_rules(csv):
+    rows = [*square("ab", ("2D_US_1", "2D_US_2", "3D_CT_1", "3D_CT_2"))[:-2], *square("c", ("2D_US_1", "2D_US_2"))]
+    ct, us = table_of(csv(rows)).tasks
+    assert ct.absent.tolist() == [False, True, True]
+    assert us.absent is None
+    dsc = table_of(csv(rows)).metrics[0]
+    assert np.isnan(prepared(ct, dsc, "fill", {"dsc": 0.0})[:, 1:]).all()
+    assert (prepared(ct, dsc, "drop-case", {})[:, 1:] == 0).all()
+    table = table_of(csv(rows))
+    for rule, expected in (("last", [1, np.nan, np.nan]), ("fill", [1, np.nan, np.nan]), ("drop-case", [1, 2, 2])):
+        ranks = rank_table(table, make_scheme("rank-then-aggregate", missing=rule), np.ones(6), {}).ranks
+        np.testing.assert_array_equal(ranks[0], expected)

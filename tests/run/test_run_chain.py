@@ -75,7 +75,8 @@ class TestScoring:
         scores, bad = world.score()
         assert bad == {}
         for name in NAMES:
-            assert scores["alpha", name, 1].values == {"dsc": 1.0, "nsd": 1.0}
+            names = ("dsc", "nsd", "dsc_corrected", "nsd_corrected")
+            assert scores["alpha", name, 1].values == dict.fromkeys(names, 1.0)
             assert scores["beta", name, 1].values["dsc"] == 0.5
         assert world.told == [(0, 6), *((n, 6) for n in range(1, 7))]
 
@@ -176,7 +177,7 @@ class TestReferences:
             row = table.loc[team, NAMES[0]]
             assert row["outcome"] == "bad_reference"
             assert reason in row["reason"]
-            assert row[["dsc", "nsd", "runtime_s"]].isna().all()
+            assert row[["dsc", "nsd", "runtime_s", "dsc_corrected", "nsd_corrected"]].isna().all()
         assert table.loc["alpha", NAMES[1]]["dsc"] == 1.0
 
     def test_once_mended_it_is_scored(self, world):
@@ -193,7 +194,7 @@ class TestTable:
     def test_columns_and_values(self, world):
         assert world.collect() == Summary(6, 0, 0, {})
         table = pd.read_csv(world.out.results)
-        assert list(table.columns) == list(COLUMNS)
+        assert list(table.columns) == [*COLUMNS, "dsc_corrected", "nsd_corrected"]
         row = world.table().loc["alpha", NAMES[2]]
         assert (row["modality"], row["repeat"], row["dsc"], row["nsd"], row["runtime_s"]) == ("CT", 1, 1.0, 1.0, 1.5)
         assert (row["outcome"], row["exit_code"], row["wall_s"], row["run_s"]) == ("ok", 0, 1.5, 1.0)
@@ -211,6 +212,7 @@ class TestTable:
         assert (summary.failed, summary.exit_code()) == (1, 1)
         row = world.table().loc["alpha", NAMES[0]]
         assert (row["dsc"], row["nsd"], row["runtime_s"]) == (0.0, 0.0, 77.0)
+        assert (row["dsc_corrected"], row["nsd_corrected"]) == (0.0, 0.0)
         assert (row["outcome"], row["reason"], row["wall_s"]) == (outcome, "why", 1.5)
 
     def test_a_fault_gets_no_value_and_goes_before_all_in_the_exit_code(self, world):

@@ -7,6 +7,7 @@ import contextlib
 import gc
 import os
 import warnings
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -100,6 +101,14 @@ class TestSettings:
         other += [["--conditions", "official"], ["--strict-exit"]]
         assert {run_settings(parse(*words)).digest() for words in same} == {plain}
         assert len({run_settings(parse(*words)).digest() for words in other} | {plain}) == len(other) + 1
+
+    def test_only_what_reaches_the_container_makes_it_run_again(self):
+        """A protocol that scores or ranks otherwise has its attempts already."""
+        found = run_settings(parse())
+        protocol = found.protocol
+        scored = replace(protocol, scoring=replace(protocol.scoring, tolerance_mm=1.0), digest="another")
+        assert replace(found, protocol=scored).digest() == found.digest()
+        assert replace(found, protocol=replace(protocol, inputs="/in")).digest() != found.digest()
 
     def test_official_conditions_run_team_by_team(self):
         assert run_settings(parse("--conditions", "official")).order == "team"

@@ -1,8 +1,9 @@
 """NSD and DSC written down from their definitions, voxel by voxel: slow and plain.
 
 Nothing is shared with harness.score; only the numbers of the surface table are the peer package's.
-Distances are taken between all pairs of elements, so ties at the tolerance that rounding tears apart are
-not decided as scipy's transform decides them: tests give it spacings without such ties.
+Distances are taken between all pairs of elements, from whole numbers of voxels as scipy takes them, so that
+ties at the tolerance fall as there.  Only where rounding puts tied elements on both sides of it does scipy
+choose one of them; tests give this code spacings without such ties.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ CORNER_BITS = {
 
 
 def elements(mask, spacing):
-    """Surface elements of a 3D mask: (position in mm, area in mm²)."""
+    """Surface elements of a 3D mask: (position in voxels, area in mm²)."""
     inside = {tuple(map(int, voxel)) for voxel in zip(*mask.nonzero(), strict=True)}
     found = []
     for corner in itertools.product(*(range(n + 1) for n in mask.shape)):
@@ -39,8 +40,14 @@ def elements(mask, spacing):
         area = 0.0
         for nx, ny, nz in _NEIGHBOUR_CODE_TO_NORMALS[code]:
             area += math.hypot(nx * spacing[1] * spacing[2], ny * spacing[0] * spacing[2], nz * spacing[0] * spacing[1])
-        found.append((tuple(c * s for c, s in zip(corner, spacing, strict=True)), area))
+        found.append((corner, area))
     return found
+
+
+def length(a, b, spacing):
+    """Distance in mm of two positions in voxels."""
+    sides = [(p - q) * s for p, q, s in zip(a, b, spacing, strict=True)]
+    return math.sqrt(sum(side * side for side in sides))
 
 
 def class_nsd(gt, pred, spacing, tolerance):
@@ -54,7 +61,7 @@ def class_nsd(gt, pred, spacing, tolerance):
     near = 0.0
     for own, other in (sides, sides[::-1]):
         for place, area in own:
-            if any(math.dist(place, target) <= tolerance for target, _ in other):
+            if any(length(place, target, spacing) <= tolerance for target, _ in other):
                 near += area
     return near / total
 

@@ -260,6 +260,71 @@ def test_cases_equal_the_definition(ours, agree, spacing):
         agree(ours(gt, pred, spacing), score_oracle.score(gt, pred, spacing))
 
 
+def generated():
+    """The generated set: (name, reference, prediction, spacing) for each edge case of the official definitions."""
+    rng = np.random.default_rng(21)
+    image, volume = blocks((16, 40)), np.zeros((7, 12, 11), dtype=np.uint8)
+    volume[1:5, 2:8, 1:6], volume[3:7, 5:12, 6:11], volume[6, 0, 0] = 1, 2, 3
+    shifted = np.roll(volume, (1, -1), (0, 2))
+    rough = np.where(rng.random(volume.shape) < 0.15, rng.integers(0, 5, volume.shape), volume).astype(np.uint8)
+    plain = (0.9, 1.1, 2.3)
+    yield "gap label", np.where(image == 2, 0, image), moved(image), None
+    yield "gap label that is predicted", np.where(volume == 2, 0, volume), shifted, plain
+    yield "missed class", image, np.where(moved(image) == 3, 0, moved(image)), None
+    yield "all missed", volume, np.zeros_like(volume), plain
+    yield "no class", np.zeros_like(volume), shifted, plain
+    yield "labels beyond the reference's", volume, np.where(rough == 0, 9, rough), plain
+    yield "just below the gate", *np.array([[[1] * 5 + [0] * 5], [[0] * 4 + [1] * 5 + [0]]], dtype=np.uint8), None
+    yield "just above the gate", *np.array([[[1] * 5 + [0] * 4], [[0] * 4 + [1] * 4 + [0]]], dtype=np.uint8), None
+    yield "mean above the gate, classes below it", image, np.where(image == 1, 1, 0), None
+    yield "filled image", np.ones((9, 8), dtype=np.uint8), np.tri(9, 8, 2, dtype=np.uint8), None
+    yield "filled volume", np.ones((4, 5, 6), dtype=np.uint8), np.tri(5, 6, 2, dtype=np.uint8)[None].repeat(4, 0), plain
+    yield "stored spacing in another order", volume, shifted, plain[::-1]
+    for dtype in (bool, np.int16, np.uint16, np.int64, np.uint64, np.float16, np.float64):
+        cut = (volume == 1) if dtype is bool else volume
+        yield (
+            f"prediction as {np.dtype(dtype)}",
+            volume,
+            (shifted == 1 if dtype is bool else shifted).astype(dtype),
+            plain,
+        )
+        if np.dtype(dtype).kind != "f":
+            yield f"reference as {np.dtype(dtype)}", cut.astype(dtype), shifted, plain
+    yield (
+        "fractions and values out of range",
+        volume,
+        np.where(rough == 4, 1.5, shifted * (1 - 2.0 * (rough == 3))),
+        plain,
+    )
+    yield "two bytes whose low one is a label", volume, shifted.astype(np.int32) + 256 * (rough == 3), plain
+    border = np.zeros_like(volume)
+    border[0], border[:, -1], border[:, :, 0] = 1, 2, 3
+    yield "objects at the border", border, np.roll(border, 1, 1), plain
+    single = np.zeros((5, 6, 70), dtype=np.uint8)
+    single[0, 0, 0], single[2, 3, 63], single[4, 5, 69] = 1, 2, 3
+    yield "objects of one voxel", single, np.roll(single, 1, 1), plain
+    yield "one voxel as the whole volume", np.ones((1, 1, 1), dtype=np.uint8), np.ones((1, 1, 1), dtype=np.uint8), plain
+    for spacing in ((12.0, 0.3, 0.7), (0.3, 9.0, 0.3), (0.4, 0.4, 0.07), (0.03, 0.2, 0.3), (0.2, 0.3, 0.03)):
+        yield f"spacing {spacing}", volume, rough, spacing
+    for spacing in (
+        (1.0, 1.0, 1.0),
+        (0.1, 0.1, 0.1),
+        (0.4, 0.4, 0.4),
+        (0.4, 0.4, 0.1),
+        (2.0, 2.0, 2.0),
+        (1.2, 1.6, 0.5),
+    ):
+        yield f"ties at spacing {spacing}", volume, rough, spacing
+        yield f"far ties at spacing {spacing}", single, np.roll(single, round(2 / spacing[2]), 2), spacing
+
+
+@pytest.mark.parametrize(("name", "gt", "pred", "spacing"), [pytest.param(*case, id=case[0]) for case in generated()])
+def test_generated_set_equals_peer_and_definition(ours, peer, agree, name, gt, pred, spacing):
+    found = ours(gt, pred, spacing)
+    agree(found, peer.score(gt, pred, spacing))
+    agree(found, score_oracle.score(gt, pred, spacing))
+
+
 def test_real_cases_equal_the_peer(real_reference, ours, peer, agree):
     """Real references, shifted and strewn with islands, one object missing."""
     reference = read_reference(real_reference)
@@ -293,7 +358,10 @@ def test_class_scores_behind_a_closed_gate_are_undefined(official):
 def test_boxes_hold_both_masks_and_no_more():
     gt, pred = np.zeros((2, 20, 20), dtype=np.uint8)
     gt[2:4, 5:9], pred[3:8, 6:7] = 1, 1
-    assert class_pairs(gt, pred).boxes == [(slice(2, 8), slice(5, 9))]
+    pairs = class_pairs(gt, pred)
+    assert pairs.box(1) == (slice(2, 8), slice(5, 9))
+    ((label, ours, theirs),) = pairs.masks()
+    assert (label, ours.shape, int(ours.sum()), int(theirs.sum())) == (1, (6, 4), 8, 5)
 
 
 def test_shapes_must_agree(official):

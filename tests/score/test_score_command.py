@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from harness.cli.main import run_command
+from harness.errors import InputError, UsageError
+from harness.protocol import load_protocol
 from harness.score import batch
 
 CASES = ["2DBox_US_0001", "2DBox_XRay_0002", "3DBox_CT_0003"]
@@ -136,6 +138,90 @@ def test_a_protocol_of_ones_own(three, command, tmp_path, folders):
     assert all(float(after[case]["nsd"]) < float(before[case]["nsd"]) for case in CASES)
 
 
+# ------------------------------------------------------------------ further metrics
+
+
+def test_further_metrics_are_columns_after_the_official_ones(three, command, capsys):
+    assert command() == 0
+    official = rows_of(command.table)
+    assert command("--also", "nsd_corrected,f1, hd95_mm") == 0
+    header = command.table.read_text().splitlines()[0]
+    assert header == "case,dsc,nsd,outcome,reason,nsd_corrected,f1,hd95_mm"
+    rows = rows_of(command.table)
+    for case in CASES:
+        assert official[case].items() <= rows[case].items()
+        assert 0 < float(rows[case]["nsd_corrected"]) <= 1
+        assert float(rows[case]["hd95_mm"]) > 0
+    assert "mean hd95_mm" in capsys.readouterr().out
+
+
+def test_failures_and_broken_references_in_further_metrics(three, command, folders):
+    """0 where 1 is best; a distance that is not there stays empty."""
+    (folders[0] / f"{CASES[0]}.npz").unlink()
+    (folders[1] / f"{CASES[1]}.npz").write_bytes(b"broken")
+    assert command("--also", "pq,assd_mm") == 2
+    rows = rows_of(command.table)
+    assert [(rows[case]["pq"], rows[case]["assd_mm"]) for case in CASES[:2]] == [("0.0", ""), ("", "")]
+
+
+def test_other_further_metrics_are_scored_anew(three, command, counted):
+    assert command("--also", "iou") == 0
+    assert command("--also", "iou") == 0
+    assert counted == CASES
+    assert command("--also", "iou,pq") == 0
+    assert command() == 0
+    assert counted == CASES * 3
+
+
+def test_further_metrics_with_workers_and_classes(three, command, tmp_path):
+    assert command("--also", "dsc_corrected,pq", "--per-class", str(tmp_path / "classes.csv")) == 0
+    alone = command.table.read_bytes()
+    command.table.with_name("metrics.csv.journal").unlink()
+    assert command("--also", "dsc_corrected,pq", "--workers", "2") == 0
+    assert command.table.read_bytes() == alone
+
+
+def test_other_further_metrics_do_not_make_another_run():
+    """`evaluate --also` scores anew what was run, and runs nothing anew."""
+    from harness.cli.evaluate import _with_further
+    from tests.run.run_kit import settings
+
+    before = settings()
+    after = _with_further(before, ("pq", "f1", "pq"))
+    assert after.protocol.scoring.also == ("pq", "f1")
+    assert after.digest() == before.digest()
+    assert _with_further(before, None).protocol.scoring.also == ("dsc_corrected", "nsd_corrected")
+    assert _with_further(before, ()).protocol.scoring.also == ()
+    with pytest.raises(UsageError, match="dice"):
+        _with_further(before, ("dice",))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fault"),
+    [
+        ('["dsc_corrected", "nsd_corrected"]', '["dice"]', "scoring.also names .*dice"),
+        ("on_failure = 0.0 }", 'on_failure = "worst" }', "wrong type"),
+    ],
+)
+def test_a_protocol_with_a_further_metric_that_it_does_not_define(tmp_path, old, new, fault):
+    from importlib import resources
+
+    text = (resources.files("harness") / "protocols" / "cvpr24.toml").read_text()
+    own = tmp_path / "own.toml"
+    own.write_text(text.replace(old, new))
+    with pytest.raises(InputError, match=fault):
+        load_protocol(own)
+
+
+def test_help_names_every_further_metric(capsys):
+    from harness.score.further import FURTHER
+
+    with pytest.raises(SystemExit):
+        run_command("score", ["--help"])
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in FURTHER)
+
+
 # ------------------------------------------------------------------ going on
 
 
@@ -233,7 +319,8 @@ def test_with_workers(three, command):
 
 
 @pytest.mark.parametrize(
-    "extra", [("--workers", "0"), ("--digits", "18"), ("--preds", "/nowhere"), ("--csv", "/nowhere/m.csv")]
+    "extra",
+    [("--also", "dice"), ("--workers", "0"), ("--digits", "18"), ("--preds", "/nowhere"), ("--csv", "/nowhere/m.csv")],
 )
 def test_usage_errors(three, command, extra, capsys):
     assert command(*extra) == 2

@@ -129,8 +129,22 @@ def test_a_host_that_cannot_read_charges_nobody(write_case, score, monkeypatch):
 
 def test_key_names_everything_that_moves_a_score(official):
     others = [replace(official, tolerance_mm=1.0), replace(official, gate_dsc=0.0), replace(official, digits=5)]
-    assert len({scorer_key(scoring) for scoring in [official, *others]}) == 4
+    others += [replace(official, also=("pq",)), replace(official, also=("pq", "f1"))]
+    assert len({scorer_key(scoring) for scoring in [official, *others]}) == 6
+    assert scorer_key(others[-1]) == scorer_key(replace(official, also=("f1", "pq", "f1")))
     assert files.SCORER_VERSION in scorer_key(official)
+
+
+def test_further_metrics_beside_the_official_ones(write_case, score, official):
+    write_case("3DBox_CT_0001")
+    found = score("3DBox_CT_0001", replace(official, also=("nsd_corrected", "hd95_mm")))
+    assert list(found.values) == ["dsc", "nsd", "nsd_corrected", "hd95_mm"]
+    assert {name: found.values[name] for name in ("dsc", "nsd")} == score("3DBox_CT_0001").values
+    assert all(value == round(value, 4) for value in found.values.values())
+    write_case("2DBox_US_0001", None)
+    failed = score("2DBox_US_0001", replace(official, also=("pq",)))
+    assert list(failed.values) == ["dsc", "nsd", "pq"]
+    assert all(math.isnan(value) for value in failed.values.values())
 
 
 # ------------------------------------------------------------------ batches
@@ -213,6 +227,12 @@ def test_ok_rows_are_left_alone():
     row = ROW | {"outcome": "ok"}
     assert repr(apply_policy(row, load_protocol(), 60.0)) == repr(row)
     assert repr(row) == repr(ROW | {"outcome": "ok"})
+
+
+def test_a_distance_that_is_not_there_has_no_failure_value():
+    filled = apply_policy(ROW | {"outcome": "crash", "hd95_mm": 3.0}, load_protocol(), 60.0)
+    assert math.isnan(filled["hd95_mm"])
+    assert filled["nsd_corrected"] == 0.0
 
 
 def test_an_unknown_outcome_is_an_error():
