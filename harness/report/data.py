@@ -64,6 +64,8 @@ class ReportData:
             and ``task``, ``volume`` (3D) and ``status`` (the outcome; ``ok, flagged`` with a reason).
         scores: one row a team and case: ``team, case, task, volume``, the metrics (repeats folded:
             mean, of runtime the median) and ``failed`` (attempts that are not ok).
+        corrected: one row a team and case, ``team, case`` and mean values of those corrected scores
+            (``dsc_corrected``, ``nsd_corrected``) that the results table has.
         left_out: metric -> cases without a value for any team: those that the ranking dropped, or without
             a ranking those in which some team's attempt is ok and has no value.
         metrics: metric columns that have values, DSC, NSD and runtime first.
@@ -73,6 +75,8 @@ class ReportData:
         ranks: of this scheme, ``task, metric, team, aggregate, rank``; None without.
         ranking_facts: the ranking's own record of its settings; empty without.
         bootstrap, wilcoxon: as the ranking wrote them; None without.
+        schemes: scheme -> team -> final rank, of every scheme in the ranking; empty without.
+        analysis: the ranking's further tables that there are, by the names in `reading_analysis.SOURCES`.
         manifest: the run's manifest; empty without.
         absent: sentence by file name for each file that could not be used.
     """
@@ -80,6 +84,7 @@ class ReportData:
     out: OutDir
     attempts: pd.DataFrame
     scores: pd.DataFrame
+    corrected: pd.DataFrame
     left_out: Mapping[str, frozenset[str]]
     metrics: tuple[str, ...]
     teams: tuple[str, ...]
@@ -89,6 +94,8 @@ class ReportData:
     ranking_facts: Mapping[str, Any]
     bootstrap: Bootstrap | None
     wilcoxon: pd.DataFrame | None
+    schemes: Mapping[str, Mapping[str, float]]
+    analysis: Mapping[str, pd.DataFrame]
     manifest: Mapping[str, Any]
     absent: Mapping[str, str]
 
@@ -97,6 +104,13 @@ class ReportData:
         """Tasks by name, 2D before 3D."""
         first = self.scores.groupby("task")["volume"].max()
         return tuple(sorted(first.index, key=lambda task: (bool(first[task]), task.lower(), task)))
+
+    def table(self, name: str, **where: str) -> pd.DataFrame | None:
+        """One of the ranking's further tables, only the rows with these values; None without any."""
+        frame = self.analysis.get(name)
+        for column, value in where.items():
+            frame = frame[frame[column] == value] if frame is not None else None
+        return frame if frame is not None and len(frame) else None
 
     def limit(self, name: str) -> float | None:
         """A limit of the run in the manifest, None where it is not known."""
@@ -115,6 +129,11 @@ class ReportData:
     def label(self, metric: str) -> str:
         """A metric's name in tables and figures."""
         return METRIC_LABELS.get(metric) or str(self._metric_facts(metric).get("label") or metric)
+
+    def baseline(self) -> str | None:
+        """The team that others are held against: the ranking's setting, else one named so, else None."""
+        named = self.settings.get("baseline")
+        return next((team for team in (named, "litemedsam", "baseline") if team in self.teams), None)
 
     def smaller_is_better(self, metric: str) -> bool:
         """Direction of a metric, as the ranking took it; else times and distances, by their unit."""

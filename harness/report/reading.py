@@ -6,6 +6,7 @@ import json
 import math
 import zipfile
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from harness.contract import is_volume
 from harness.errors import InputError
 from harness.layout import OutDir
 from harness.report.data import RUNTIME, SCORES, Bootstrap, ReportData
+from harness.report.reading_analysis import SOURCES, Source
 from harness.results import COLUMNS, read_results
 
 _RANK_REMEDY = "harness rank writes it"
@@ -48,6 +50,8 @@ def read_report_data(root: Path) -> ReportData:
     ranks = optional(out.ranks, lambda path: _ranks(path, scheme))
     bootstrap = optional(out.bootstrap, _bootstrap)
     wilcoxon = optional(out.wilcoxon, _wilcoxon)
+    schemes = optional(out.ranking, _schemes) or {}
+    read = {name: optional(root / source.path, partial(_further, source)) for name, source in SOURCES.items()}
 
     metrics = _metrics(attempts, ranks)
     scores, left_out = _scores(attempts, metrics, _dropped(facts))
@@ -55,6 +59,7 @@ def read_report_data(root: Path) -> ReportData:
         out=out,
         attempts=attempts,
         scores=scores,
+        corrected=_corrected(attempts),
         left_out=left_out,
         metrics=metrics,
         teams=_order(attempts, ranking),
@@ -64,6 +69,8 @@ def read_report_data(root: Path) -> ReportData:
         ranking_facts=facts,
         bootstrap=bootstrap,
         wilcoxon=wilcoxon,
+        schemes=schemes,
+        analysis={name: table for name, table in read.items() if table is not None},
         manifest=manifest,
         absent=absent,
     )
@@ -75,7 +82,9 @@ def read_report_data(root: Path) -> ReportData:
 def _attempts(path: Path) -> pd.DataFrame:
     if not path.is_file():
         raise InputError(
-            path, "no such file", "A report needs the results table of a run: run `harness score` first, or mend --out."
+            path,
+            "no such file",
+            "A report needs a run's results table: run evaluate.py or harness import first, or mend --out.",
         )
     frame = read_results(path)
     if missing := {"team", "case"} - set(frame.columns):
@@ -133,6 +142,16 @@ def _scores(
         folded.loc[folded["case"].isin(cases), metric] = np.nan
         left_out[metric] = frozenset(cases)
     return folded, left_out
+
+
+def _corrected(attempts: pd.DataFrame) -> pd.DataFrame:
+    """Mean corrected scores of each team and case, of those metrics that have any."""
+    names = [
+        name
+        for name in (f"{metric}_corrected" for metric in SCORES)
+        if name in attempts and pd.api.types.is_numeric_dtype(attempts[name]) and attempts[name].notna().any()
+    ]
+    return attempts.groupby(["team", "case"], sort=True)[names].mean().reset_index()
 
 
 def _dropped(facts: Mapping[str, Any]) -> dict[str, set[str]] | None:
@@ -193,6 +212,11 @@ def _table(path: Path, text: Iterable[str], numbers: Iterable[str]) -> pd.DataFr
     return frame[[*text, *numbers]]
 
 
+def _further(source: Source, path: Path) -> pd.DataFrame:
+    """One of the ranking's further tables; infinite numbers count as undefined ones."""
+    return _table(path, source.text, source.numbers).replace([np.inf, -np.inf], np.nan)
+
+
 def _ranking(path: Path, facts: Mapping[str, Any]) -> tuple[str, dict[str, tuple[float, float]]]:
     frame = _table(path, ("scheme", "team"), ("score", "rank"))
     schemes = list(dict.fromkeys(frame["scheme"]))
@@ -202,6 +226,15 @@ def _ranking(path: Path, facts: Mapping[str, Any]) -> tuple[str, dict[str, tuple
     mine = frame[frame["scheme"] == scheme]
     rows = zip(mine["team"], mine["score"], mine["rank"], strict=True)
     return scheme, {team: (float(score), float(rank)) for team, score, rank in rows}
+
+
+def _schemes(path: Path) -> dict[str, dict[str, float]]:
+    """Scheme -> team -> final rank, schemes in the file's order."""
+    frame = _table(path, ("scheme", "team"), ("rank",))
+    return {
+        str(scheme): dict(zip(mine["team"], mine["rank"].astype(float), strict=True))
+        for scheme, mine in frame.groupby("scheme", sort=False)
+    }
 
 
 def _ranks(path: Path, scheme: str | None) -> pd.DataFrame:

@@ -207,10 +207,10 @@ def resource_table(data: ReportData) -> Table | None:
     return Table("Time and memory by team", columns, rows)
 
 
-def facts_table(caption: str, facts: Mapping[str, Any]) -> Table:
+def facts_table(caption: str, facts: Mapping[str, Any], folded: bool = False) -> Table:
     """Names and values, nested ones with dotted names."""
     rows = [[text(key), text(value)] for key, value in _flatten(facts)]
-    return Table(caption, [Column("What", False), Column("Value", False)], rows)
+    return Table(caption, [Column("What", False), Column("Value", False)], rows, folded=folded)
 
 
 def records_table(caption: str, records: Sequence[Any], folded: bool = False) -> Table | None:

@@ -15,9 +15,9 @@ import pytest
 from harness.contract import write_prediction
 from harness.layout import OutDir
 from harness.npz import write_npz
-from harness.report.figures import attempts, bubble, dots, significance, stability
-from harness.report.figures.style import Drawing
+from harness.report.figures import style
 from harness.results import write_results
+from tests.report.analysis_files import write_analysis
 
 TASKS = ("US", "X-Ray", "Endoscopy", "Fundus", "Microscopy", "OCT", "CT", "MR", "PET")
 VOLUMES = {"CT", "MR", "PET"}
@@ -63,6 +63,7 @@ def build(
     samples: int = 200,
     reason: str = "exit_code=1",
     size: int = 40,
+    analysis: bool = True,
 ) -> Folder:
     """Make a whole folder; the first `pictures` cases have image, reference and predictions.
 
@@ -91,6 +92,8 @@ def build(
                         "repeat": repeat,
                         "dsc": 0.0 if failed else dsc[c],
                         "nsd": 0.0 if failed else nsd[c],
+                        "dsc_corrected": 0.0 if failed else max(0.0, dsc[c] - 0.01 * (c % 3)),
+                        "nsd_corrected": 0.0 if failed else max(0.0, nsd[c] - 0.02 * (c % 4)),
                         "runtime_s": 3600.0 if failed else wall[c],
                         "outcome": outcome,
                         "reason": f"{outcome}: {reason}" if failed else (reason if flagged else ""),
@@ -106,6 +109,8 @@ def build(
     write_results(out.results, rows)
     frame = pd.DataFrame(rows)
     write_ranking(out, frame, teams, samples, rng)
+    if analysis:
+        write_analysis(out, teams, sorted(frame["modality"].unique()), METRICS, np.random.default_rng(11))
     cases_dir, gts_dir = root / "cases", root / "gts"
     write_pictures(out, frame, cases_dir, gts_dir, names[:pictures] + names[6:7] * (cases > 6), size)
     write_manifest(out, teams, names, cases_dir, gts_dir)
@@ -220,12 +225,7 @@ def write_manifest(out: OutDir, teams: tuple[str, ...], names: list[str], cases:
 @pytest.fixture
 def no_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Figures keep their words and stay empty, for tests of the page around them."""
-
-    def words(name: str, title: str, sentence: str, alt: str, draw: Callable[[], object]) -> Drawing:
-        return Drawing(name, title, sentence, alt, b"<svg/>")
-
-    for module in (attempts, bubble, dots, significance, stability):
-        monkeypatch.setattr(module, "drawing", words)
+    monkeypatch.setattr(style, "rendered", lambda name, title, draw: (b"<svg/>", bytes(24)))
 
 
 @pytest.fixture

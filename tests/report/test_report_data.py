@@ -20,7 +20,7 @@ OPTIONAL = ("ranking.csv", "ranks.csv", "ranking.json", "bootstrap.npz", "wilcox
 
 
 def test_missing_results_table_names_file_and_remedy(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"results\.csv: no such file.*harness score") as caught:
+    with pytest.raises(InputError, match=r"results\.csv: no such file.*evaluate") as caught:
         read_report_data(tmp_path)
     assert caught.value.exit_code == 2
 

@@ -15,13 +15,21 @@ import pytest
 
 from harness.cli.main import main
 from harness.report import write_report
+from harness.report.reading_analysis import SOURCES
 from harness.results import write_results
-from tests.report.conftest import HOSTILE, MakeFolder, build, long_names
+from tests.report.conftest import HOSTILE, METRICS, MakeFolder, build, long_names
 
+BY_METRIC = ("podium", "rank-heatmap", "rank-stability", "significance", "critical-difference", "effects")
+FIGURES = {f"{name}-{metric}" for name in BY_METRIC for metric in METRICS} | {
+    "accuracy-runtime", "accuracy-runtime-2d", "accuracy-runtime-3d", "against-baseline", "confidence-sets", "dots-2d",
+    "dots-3d", "influence", "official-corrected", "outcomes", "rank-frequencies", "rank-stability", "ranks-by-scheme",
+    "repeats", "reproduction-2", "resources", "sensitivity", "successor-1", "task-dendrogram", "task-network",
+    "tau-final", "tau-units",
+}  # fmt: skip
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 LOADING = {"src", "href", "srcset", "action", "data", "poster", "background", "formaction", "xlink:href", "ping"}
 
-EMBEDDED = ("data:image/svg+xml;base64,", "data:image/png;base64,", "#")
+EMBEDDED = ("data:image/svg+xml,%3C", "data:image/png;base64,", "#")
 
 
 class Page(HTMLParser):
@@ -73,6 +81,7 @@ def assert_self_contained(page: Page) -> None:
     assert len([tag for tag, _ in page.elements if tag == "script"]) == 1
 
 
+@pytest.mark.usefixtures("no_drawing")
 @pytest.mark.parametrize(("teams", "cases"), [(("boxfill", "ellipse", "threshold"), 11), (long_names(23), 44)])
 def test_page_is_whole_for_few_and_many_teams(make_folder: MakeFolder, teams: tuple[str, ...], cases: int) -> None:
     folder = make_folder(teams=teams, cases=cases)
@@ -82,7 +91,8 @@ def test_page_is_whole_for_few_and_many_teams(make_folder: MakeFolder, teams: tu
     assert_self_contained(page)
     ids = page.attributes("id")
     assert ids == [
-        "ranking", "distribution", "speed", "stability", "tasks", "outcomes", "overlays", "significance", "manifest",
+        "ranking", "distribution", "case-ranks", "speed", "tasks", "stability", "confidence", "sensitivity",
+        "significance", "effects", "after", "outcomes", "overlays", "manifest",
     ]  # fmt: skip
     assert [href[1:] for href in page.attributes("href")] == ids
     images = [attrs for tag, attrs in page.elements if tag == "img"]
@@ -92,19 +102,17 @@ def test_page_is_whole_for_few_and_many_teams(make_folder: MakeFolder, teams: tu
     for team in teams:
         assert team in page.text
     assert path.stat().st_size < 6_000_000
-    figures = {path.stem for path in (folder.out.root / "figures").glob("*.svg")}
-    assert figures == {
-        "dots-2d", "dots-3d", "accuracy-runtime", "rank-stability", "tau-final", "tau-units", "outcomes", "resources",
-        "significance-dsc", "significance-nsd", "significance-runtime_s",
-    }  # fmt: skip
+    for ending in ("svg", "png"):
+        assert {path.stem for path in (folder.out.root / "figures").glob(f"*.{ending}")} == FIGURES
 
 
 @pytest.mark.usefixtures("no_drawing")
 def test_every_figure_has_a_sentence_above_it(make_folder: MakeFolder) -> None:
     text = write_report(make_folder().out.root).read_text()
-    assert len(re.findall(r'<p class="see">[^<]{30,}</p>\s*<div class="card"', text)) == 11
+    assert len(re.findall(r'<p class="see">[^<]{30,}</p>\s*<div class="card"', text)) == len(FIGURES)
 
 
+@pytest.mark.usefixtures("no_drawing")
 def test_hostile_names_reasons_and_manifests_are_only_text(make_folder: MakeFolder) -> None:
     """A team, case or log may hold markup: none of it may become an element, an attribute or a comment."""
     folder = make_folder(teams=HOSTILE, reason="</td></table><script>alert(2)</script>")
@@ -136,11 +144,14 @@ def test_the_policy_allows_the_pages_own_script_alone(make_folder: MakeFolder) -
 
 
 def test_the_same_folder_gives_the_same_page(make_folder: MakeFolder) -> None:
-    folder = make_folder()
+    folder = make_folder(teams=("one", "other"), cases=4, samples=20)
     first = write_report(folder.out.root).read_bytes()
+    figures = {path.name: path.read_bytes() for path in (folder.out.root / "figures").iterdir()}
     assert write_report(folder.out.root).read_bytes() == first
+    assert {path.name: path.read_bytes() for path in (folder.out.root / "figures").iterdir()} == figures
 
 
+SOURCE_FILES = {source.path.name: str(source.path) for source in SOURCES.values()}
 PARTS = {
     "ranking.csv": "ranking.csv is not in the folder",
     "ranks.csv": "ranks.csv is not in the folder",
@@ -148,6 +159,20 @@ PARTS = {
     "wilcoxon.csv": "wilcoxon.csv is not in the folder",
     "manifest.json": "manifest.json is not in the folder",
 }
+
+
+@pytest.mark.usefixtures("no_drawing")
+def test_each_further_table_that_is_missing_or_of_another_kind_is_a_sentence(make_folder: MakeFolder) -> None:
+    folder = make_folder(cases=4)
+    for path in SOURCE_FILES.values():
+        (folder.out.root / path).write_text("team,colour\na,blue\n")
+    text = page_of(write_report(folder.out.root)).text
+    for name, path in SOURCE_FILES.items():
+        assert f"Left out: {name} lacks the column" in text
+        (folder.out.root / path).unlink()
+    text = page_of(write_report(folder.out.root)).text
+    for name in SOURCE_FILES:
+        assert f"Left out: {name} is not in the folder" in text
 
 
 @pytest.mark.usefixtures("no_drawing")
@@ -243,8 +268,8 @@ def test_command_writes_the_page_and_says_where(
 @pytest.mark.slow
 def test_the_full_competition_stays_within_bounds(tmp_path: Path) -> None:
     folder = build(tmp_path, teams=long_names(23), cases=4414, samples=1000, pictures=9)
-    started = time.monotonic()
+    started = time.process_time()
     path = write_report(folder.out.root)
-    assert time.monotonic() - started < 40
+    assert time.process_time() - started < 60
     assert path.stat().st_size < 15_000_000
     assert_self_contained(page_of(path))

@@ -21,10 +21,11 @@ from harness.report.figures.style import (
     Drawing,
     cut,
     drawing,
+    legend_above,
+    legend_columns,
     log_x,
     ranked_names,
-    rows_figure,
-    team_rows,
+    row_axes,
 )
 from harness.report.summary import outcome_counts
 
@@ -32,7 +33,7 @@ GIB = 1 << 30
 #: Colour and hatch by status: neighbours differ in both.
 _LOOKS = {
     "ok": (GREEN, ""),
-    "ok, flagged": ("#9FDCC8", "...."),
+    "ok, flagged": ("#9FDCC8", "||||"),
     "timeout": (ORANGE, "////"),
     "oom": (VERMILION, ""),
     "crash": (PURPLE, "xxxx"),
@@ -64,16 +65,20 @@ def draw_outcomes(data: ReportData) -> Figure:
     """A bar a team, a segment an outcome, with its count where it fits."""
     counts = outcome_counts(data)
     present = [s for s in counts[data.teams[0]] if any(counts[team][s] for team in data.teams)]
-    figure, (axes,) = rows_figure(len(data.teams), 1.25)
+    labels = [cut(status) for status in present]
+    _, legend_in = legend_columns(labels)
+    figure, (axes,) = row_axes(ranked_names(data.teams, data.ranking is not None), top_in=legend_in)
     left = np.zeros(len(data.teams))
     totals = np.array([max(1, sum(counts[team].values())) for team in data.teams])
+    handles = []
     for status in present:
         colour, hatch = _LOOKS.get(status, (GREY, "oo"))
         widths = np.array([counts[team][status] for team in data.teams]) / totals * 100
-        axes.barh(
+        bars = axes.barh(
             range(len(data.teams)), widths, left=left, height=0.7, color=colour, hatch=hatch, edgecolor="white",
-            linewidth=0.4, label=cut(status),
+            linewidth=0.4,
         )  # fmt: skip
+        handles.append(bars.patches[0])
         for i, team in enumerate(data.teams):
             if widths[i] >= 1.5 + 1.2 * len(str(counts[team][status])):
                 axes.text(
@@ -81,10 +86,9 @@ def draw_outcomes(data: ReportData) -> Figure:
                     bbox={"boxstyle": "round,pad=0.15", "facecolor": "#FFFFFFDD", "edgecolor": "none"},
                 )  # fmt: skip
         left += widths
-    team_rows(axes, ranked_names(data.teams, data.ranking is not None))
     axes.set_xlim(0, 100)
     axes.set_xlabel("Share of attempts (%), with counts")
-    figure.legend(loc="outside upper left", ncols=min(5, len(present)), frameon=False, fontsize=8)
+    legend_above(figure, handles, labels)
     return figure
 
 
@@ -112,12 +116,11 @@ def resource_drawing(data: ReportData) -> Drawing | None:
 def draw_resources(data: ReportData) -> Figure:
     """A row a team; memory against its limit, CPU seconds on a logarithmic axis."""
     columns = _resource_columns(data)
-    figure, all_axes = rows_figure(len(data.teams), 0.9, len(columns))
-    for i, (axes, column) in enumerate(zip(all_axes, columns, strict=True)):
+    figure, all_axes = row_axes(ranked_names(data.teams, data.ranking is not None), len(columns))
+    for axes, column in zip(all_axes, columns, strict=True):
         memory = column == "peak_bytes"
         rows = [row / GIB if memory else row[row > 0] for row in _values(data, column)]
         dots_and_boxes(axes, rows, BLUE if memory else ORANGE)
-        team_rows(axes, ranked_names(data.teams, data.ranking is not None), show=i == 0)
         if memory:
             limit = data.limit("memory_bytes")
             if limit:

@@ -32,7 +32,8 @@ def dots_and_boxes(axes: Axes, rows: Sequence[FloatArray], colour: str = BLUE) -
     y = np.concatenate([i + 0.62 * golden_jitter(len(row)) for i, row in enumerate(values)]) if values else np.empty(0)
     many = dots > MANY_DOTS
     fill = "#FFFFFF99" if many else "#EEF1F4"
-    size, alpha = (1.2, 0.25) if many else (9.0, 0.5) if dots > 300 else (16.0, 0.7)
+    crowd = max(1.0, dots / 300)
+    size, alpha = max(1.2, 16 / crowd**0.5), max(0.25, 0.7 / crowd**0.2)
     axes.scatter(x, y, s=size, c=colour, alpha=alpha, linewidths=0, rasterized=many, zorder=2 if many else 3.5)
     boxes, medians, whiskers = [], [], []
     for i, row in enumerate(values):

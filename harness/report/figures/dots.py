@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from harness.report.data import SCORES, FloatArray, ReportData
 from harness.report.figures.boxes import dots_and_boxes
-from harness.report.figures.style import BLUE, GREEN, Drawing, cut, drawing, ranked_names, rows_figure, team_rows
+from harness.report.figures.style import BLUE, GREEN, Drawing, cut, drawing, ranked_names, row_axes
 
 
 def drawings(data: ReportData) -> list[Drawing]:
@@ -29,10 +29,9 @@ def drawings(data: ReportData) -> list[Drawing]:
 
 def draw_dots(data: ReportData, metrics: list[str], volume: bool) -> Figure:
     """One row a team, one column a metric, a dot a case."""
-    figure, columns = rows_figure(len(data.teams), 0.9, len(metrics))
+    figure, columns = row_axes(ranked_names(data.teams, data.ranking is not None), len(metrics))
     for i, (axes, metric) in enumerate(zip(columns, metrics, strict=True)):
         dots_and_boxes(axes, _values(data, metric, volume), GREEN if i else BLUE)
-        team_rows(axes, ranked_names(data.teams, data.ranking is not None), show=i == 0)
         axes.set_xlim(-0.02, 1.02)
         axes.set_xlabel(data.label(metric))
     return figure

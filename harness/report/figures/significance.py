@@ -5,11 +5,11 @@ from __future__ import annotations
 from functools import partial
 
 import numpy as np
-from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 from harness.report.data import FloatArray, ReportData
-from harness.report.figures.style import WIDTH_IN, Drawing, cut, drawing, ranked_names, team_rows
+from harness.report.figures.matrix import draw_matrix
+from harness.report.figures.style import Drawing, cut, drawing, plain_name, ranked_names
 
 ALPHA = 0.05
 
@@ -19,7 +19,7 @@ def drawings(data: ReportData) -> list[Drawing]:
     if data.wilcoxon is None:
         return []
     found = set(data.wilcoxon["metric"])
-    made = []
+    made: list[Drawing] = []
     for metric in [m for m in data.metrics if m in found]:
         wins = better_in(data, metric)
         tasks = int(data.wilcoxon.loc[data.wilcoxon["metric"] == metric, "task"].nunique())
@@ -36,12 +36,13 @@ def drawings(data: ReportData) -> list[Drawing]:
         label = data.label(metric)
         made.append(
             drawing(
-                f"significance-{_plain(metric)}",
+                f"significance-{plain_name(metric)}",
                 f"{label}: in how many tasks the row's team is significantly better than the column's",
                 f"In {label} {head} (one-sided Wilcoxon signed-rank test, {_adjusted(data)} below {ALPHA:g}; "
                 f"{tasks} {'task' if tasks == 1 else 'tasks'}).",
                 f"Matrix of {len(data.teams)} by {len(data.teams)} teams with counts of tasks.",
-                partial(draw_matrix, data, wins, tasks),
+                partial(draw_wins, data, wins, tasks),
+                folded=bool(made),
             )
         )
     return made
@@ -61,41 +62,13 @@ def better_in(data: ReportData, metric: str) -> FloatArray:
     return wins
 
 
-def draw_matrix(data: ReportData, wins: FloatArray, tasks: int) -> Figure:
+def draw_wins(data: ReportData, wins: FloatArray, tasks: int) -> Figure:
     """Teams in order of rank on both sides; darker where more tasks speak for the row's team."""
-    teams = len(data.teams)
-    figure = Figure(figsize=(WIDTH_IN, 4.0))
-    axes = figure.add_axes((0.5, 0.1, 0.4, 0.8))
-    team_rows(axes, ranked_names(data.teams, True))
-    names_in = max(name.get_window_extent().width for name in axes.get_yticklabels()) / figure.dpi
-    cell = min(0.5, (WIDTH_IN - names_in - 0.35) / teams)
-    height = 0.75 + cell * teams
-    figure.set_size_inches(WIDTH_IN, height)
-    left = max(names_in + 0.2, 2.4)
-    left = min(left, WIDTH_IN - 0.1 - cell * teams)
-    axes.set_position((left / WIDTH_IN, 0.6 / height, cell * teams / WIDTH_IN, cell * teams / height))
-    colours = colormaps["Blues"]
-    axes.pcolormesh(
-        np.arange(teams + 1) - 0.5, np.arange(teams + 1) - 0.5, np.ma.masked_invalid(wins), cmap=colours,
-        vmin=0, vmax=max(1, tasks), edgecolors="white", linewidth=0.8,
+    texts = [[f"{count:.0f}" if count > 0 else "" for count in row] for row in wins]
+    return draw_matrix(
+        wins, texts, ranked_names(data.teams, True), [str(n) for n in range(1, len(data.teams) + 1)],
+        limits=(0, max(1, tasks)), below="Team, by the number at its row; no number: in no task",
     )  # fmt: skip
-    for (i, j), count in np.ndenumerate(wins):
-        if np.isfinite(count):
-            ink = "white" if count > 0.6 * max(1, tasks) else ("#111111" if count else "#999999")
-            axes.text(j, i, f"{count:.0f}", ha="center", va="center", fontsize=min(8.5, 34 * cell), color=ink)
-    axes.set_ylim(teams - 0.5, -0.5)
-    axes.set_xlim(-0.5, teams - 0.5)
-    axes.set_xticks(range(teams), labels=[str(n) for n in range(1, teams + 1)], fontsize=8)
-    axes.tick_params(length=0)
-    axes.grid(visible=False)
-    axes.spines[:].set_visible(False)
-    axes.set_xlabel("Team, by the number at its row")
-    return figure
-
-
-def _plain(text: str) -> str:
-    """A metric's name as part of a file name."""
-    return "".join(char if char.isascii() and (char.isalnum() or char in "-_") else "-" for char in text)[:40]
 
 
 def _adjusted(data: ReportData) -> str:

@@ -24,3 +24,25 @@ for (const table of document.querySelectorAll("table.sortable")) {
     body.append(...rows.map(([, row]) => row));
   }));
 }
+
+// The part of the page that is being read is marked in the contents, and kept in sight there.
+const contents = document.querySelector("nav ul");
+const links = new Map([...contents.querySelectorAll("a")].map((link) => [link.hash.slice(1), link]));
+const reading = new IntersectionObserver((entries) => {
+  for (const entry of entries) {
+    if (!entry.isIntersecting) continue;
+    for (const link of links.values()) link.removeAttribute("aria-current");
+    const link = links.get(entry.target.id);
+    link.setAttribute("aria-current", "true");
+    contents.scrollLeft = link.offsetLeft - contents.clientWidth / 2 + link.offsetWidth / 2;
+  }
+}, { rootMargin: "-15% 0px -80% 0px" });
+document.querySelectorAll("main > section").forEach((section) => reading.observe(section));
+// Paper has no folds: figures are printed all, tables as the reader left them.
+const folded = document.querySelectorAll("details.more");
+let opened = [];
+addEventListener("beforeprint", () => {
+  opened = [...folded].filter((part) => !part.open);
+  opened.forEach((part) => { part.open = true; });
+});
+addEventListener("afterprint", () => opened.forEach((part) => { part.open = false; }));
