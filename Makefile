@@ -4,12 +4,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO := outputs/demo
 
-.PHONY: help setup setup-python setup-engine demo test lint test-fast bench bench-rank bench-score clean
+.PHONY: help setup setup-python setup-engine setup-models demo test lint test-fast bench bench-rank bench-score clean
 
 help:
 	@echo "make demo    set up, run the demo submissions on the sample cases, score, rank, report"
 	@echo "make test    set up, then lint, types and all tests (the Docker ones too)"
 	@echo "make setup   set up only: .venv, a container engine, a base image"
+	@echo "make setup-models  add torch (CPU) and openvino to .venv, for the reference submissions"
 	@echo "make bench   measure the harness's own overhead"
 	@echo "make bench-rank   time the ranking and its bootstraps"
 	@echo "make bench-score  time scoring against DeepMind's package, and its workers, start and memory"
@@ -23,11 +24,14 @@ setup-engine: setup-python
 	@scripts/setup-docker
 	@$(BIN)/python scripts/setup-images
 
+setup-models: setup-python
+	@scripts/setup-models
+
 demo: setup
 	@$(BIN)/python evaluate.py docker/boxfill docker/ellipse docker/threshold \
 	  --cases inputs/imgs --gts inputs/gts --out $(DEMO)
 
-test: setup lint
+test: setup setup-models lint
 	@if scripts/setup-browser; then export HARNESS_NEED_BROWSER=1; fi; \
 	HARNESS_NEED_DOCKER=1 $(BIN)/python -m pytest --numprocesses $$(nproc) --dist loadgroup
 
