@@ -21,6 +21,8 @@ NO_BOX = -1
 _PIECE = 1 << 18
 #: Planes are taken together in slabs where labels times planes exceed this.
 _MAX_EXTENTS = 1 << 22
+#: So many of an image's planes, which are single rows, always are.
+_ROWS_OF_SLAB = 16
 #: What the compiled loops take, smallest first.
 _WORKING_DTYPES: tuple[np.dtype[np.unsignedinteger[Any]], ...] = tuple(map(np.dtype, ("u1", "u2", "u4")))
 
@@ -115,6 +117,8 @@ def class_pairs(reference: Array, prediction: Array) -> ClassPairs:
     counts = np.zeros((3, highest + 1), dtype=np.int64)
     boxes = np.full((highest + 1, 6), NO_BOX, dtype=np.int32)
     thickness = 1 + (highest + 1) * len(reference) // _MAX_EXTENTS
+    if reference.ndim == 2:
+        thickness = max(thickness, _ROWS_OF_SLAB)
     extents = np.zeros((highest + 1, -(-len(reference) // thickness), 4), dtype=np.int32)
     if bound:
         maps = label_bytes(reference), label_bytes(prediction)

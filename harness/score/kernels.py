@@ -31,12 +31,20 @@ intrinsic: Callable[[Callable[..., Any]], Callable[..., Any]] = untyped_intrinsi
 
 #: Beyond so many steps along the last axis, words are not shifted but searched.
 MAX_SHIFT = 63
+#: Rows of an image that are judged at once, where no more are in reach.
+_BAND = 128
+#: Rows of an image are fetched when so many rows are still to be looked at before them.
+_ROWS_AHEAD = 16
+#: Words of zeros before an image's first row of bits.
+_LEAD = 2
 
 _ZERO = np.uint64(0)
 _ONE = np.uint64(1)
 _PAIR = np.uint64(3)
 _TOP = np.uint64(63)
 _ALL = np.uint64(2**64 - 1)
+#: A plain 0 is of a type of its own, for which all that it is handed to would be compiled once more.
+_NOUGHT: int = np.int64(0)  # type: ignore[assignment]
 
 
 # ------------------------------------------------------------------ words
@@ -51,8 +59,21 @@ def _lanes(builder: Any, array: Any, place: Any, itemsize: int) -> Any:
     return loaded
 
 
-def _make_comparisons(itemsize: int) -> tuple[Any, Any]:
-    """Two functions on the bytes of labels of this size: one that finds changes, one that finds a value."""
+def _make_comparisons(itemsize: int) -> tuple[Any, Any, Any]:
+    """Functions on the bytes of labels of this size: to read one, to find changes, and to find a value."""
+
+    @intrinsic
+    def label(typing_context: Any, labels: Any, place: Any) -> Any:
+        """The label at this place."""
+
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            array = context.make_array(signature.args[0])(context, builder, args[0])
+            start = builder.gep(array.data, [builder.mul(args[1], args[1].type(itemsize))])
+            loaded = builder.load(builder.bitcast(start, ir.IntType(8 * itemsize).as_pointer()))
+            loaded.align = 1
+            return builder.zext(loaded, ir.IntType(64))
+
+        return types.int64(labels, types.int64), generate
 
     @intrinsic
     def changes(typing_context: Any, labels: Any, place: Any) -> Any:
@@ -83,12 +104,12 @@ def _make_comparisons(itemsize: int) -> tuple[Any, Any]:
 
         return types.uint64(labels, types.int64, types.int64), generate
 
-    return changes, equals
+    return label, changes, equals
 
 
-_changes_1, _equals_1 = _make_comparisons(1)
-_changes_2, _equals_2 = _make_comparisons(2)
-_changes_4, _equals_4 = _make_comparisons(4)
+_label_1, _changes_1, _equals_1 = _make_comparisons(1)
+_label_2, _changes_2, _equals_2 = _make_comparisons(2)
+_label_4, _changes_4, _equals_4 = _make_comparisons(4)
 
 
 @intrinsic
@@ -130,11 +151,14 @@ def _prefetch(typing_context: Any, labels: Any, byte: Any) -> Any:
 @compiled
 def _label(labels: Bytes, itemsize: int, place: int) -> int:
     """The label at this place."""
-    start = place * itemsize
-    value = np.int64(labels[start])
-    for byte in range(1, itemsize):
-        value |= np.int64(labels[start + byte]) << np.int64(8 * byte)
-    return value  # type: ignore[return-value]  # a number of numba's
+    value: int
+    if itemsize == 1:
+        value = _label_1(labels, place)
+    elif itemsize == 2:
+        value = _label_2(labels, place)
+    else:
+        value = _label_4(labels, place)
+    return value
 
 
 @compiled
@@ -196,13 +220,21 @@ def _equals(labels: Bytes, itemsize: int, place: int, count: int, value: int) ->
 
 
 @compiled
-def _widen(extent: Extents, row: int, start: int, stop: int) -> None:
-    """Let a plane's extent of a label hold a run of voxels."""
-    if extent[1] == 0:
-        extent[0], extent[1], extent[2], extent[3] = row, row + 1, start, stop
+def _widen(
+    label: int, slab: int, plane: int, row: int, start: int, stop: int, boxes: Extents, extents: Extents
+) -> None:
+    """Let a label's box and its extent in a slab hold a run of voxels."""
+    if boxes[label, 0] < 0:
+        boxes[label, 0] = plane
+    boxes[label, 1] = plane + 1  # runs come plane by plane
+    if extents[label, slab, 1] == 0:
+        extents[label, slab, 0], extents[label, slab, 1] = row, row + 1
+        extents[label, slab, 2], extents[label, slab, 3] = start, stop
         return
-    extent[0], extent[1] = min(extent[0], row), max(extent[1], row + 1)
-    extent[2], extent[3] = min(extent[2], start), max(extent[3], stop)
+    extents[label, slab, 0] = min(extents[label, slab, 0], row)
+    extents[label, slab, 1] = max(extents[label, slab, 1], row + 1)
+    extents[label, slab, 2] = min(extents[label, slab, 2], start)
+    extents[label, slab, 3] = max(extents[label, slab, 3], stop)
 
 
 @compiled
@@ -224,14 +256,12 @@ def _enter_run(
     counts[1, theirs] += length
     if ours == theirs:
         counts[2, ours] += length
-    for label in (ours, theirs):
-        if label:
-            if boxes[label, 0] < 0:
-                boxes[label, 0] = plane
-            boxes[label, 1] = plane + 1  # runs come plane by plane
-            _widen(extents[label, slab], row, start, stop)
-        if ours == theirs:
-            break
+        _widen(ours, slab, plane, row, start, stop, boxes, extents)
+        return
+    if ours:
+        _widen(ours, slab, plane, row, start, stop, boxes, extents)
+    if theirs:
+        _widen(theirs, slab, plane, row, start, stop, boxes, extents)
 
 
 @compiled
@@ -261,9 +291,9 @@ def count_labels(
             where the label is not in it.
     """
     size = reference.size // itemsize
-    ours = theirs = 0  # labels of the run that lasts
+    ours = theirs = _NOUGHT  # labels of the run that lasts
     start = 0  # its first voxel
-    plane = row = row_start = 0
+    slab = plane = row = row_start = 0
     next_row = width
     place = -64
     while place + 64 < size:
@@ -276,6 +306,7 @@ def count_labels(
                 row_number = place // width
                 row_start, next_row = row_number * width, (row_number + 1) * width
                 plane, row = row_number // rows, row_number % rows
+                slab = plane // thickness
         word = _changes(reference, itemsize, place, size) | _changes(prediction, itemsize, place, size)
         while next_row < min(place + 64, size):
             word |= _ONE << np.uint64(next_row - place)  # runs end with their row
@@ -284,7 +315,6 @@ def count_labels(
             here = place + _lowest(word)
             word &= word - _ONE
             if ours | theirs:
-                slab = plane // thickness
                 _enter_run(ours, theirs, slab, plane, row, start - row_start, here - row_start, counts, boxes, extents)
             if here - row_start == width:
                 row_start = here
@@ -292,12 +322,12 @@ def count_labels(
                 if row == rows:
                     row = 0
                     plane += 1
+                    slab = plane // thickness
             start = here
             ours, theirs = _label(reference, itemsize, here), _label(prediction, itemsize, here)
-            ours = 0 if ours > highest else ours
-            theirs = 0 if theirs > highest else theirs
+            ours = _NOUGHT if ours > highest else ours
+            theirs = _NOUGHT if theirs > highest else theirs
     if ours | theirs:
-        slab = plane // thickness
         _enter_run(ours, theirs, slab, plane, row, start - row_start, size - row_start, counts, boxes, extents)
     for label in range(1, highest + 1):
         box = boxes[label]
@@ -314,9 +344,7 @@ def count_labels(
 
 
 @compiled
-def _tally(
-    found: np.uint64, masks: Words, rows: tuple[int, int, int, int], word: int, image: bool, histogram: Integers
-) -> None:
+def _tally(found: np.uint64, masks: Words, rows: tuple[int, int, int, int], word: int, histogram: Integers) -> None:
     """Count the codes of the elements in one word.
 
     Args:
@@ -335,10 +363,6 @@ def _tally(
         b1 |= masks[p1 - 1] >> _TOP
         b2 |= masks[p2 - 1] >> _TOP
         b3 |= masks[p3 - 1] >> _TOP
-    if image:  # the inside of an object carries surface too
-        inside = found & m1 & b1 & m3 & b3
-        histogram[0b11001100] += _set_bits(inside)
-        found &= ~inside
     if found >> _TOP:
         found &= _ALL >> _ONE
         code = (b0 >> _TOP) | (m0 >> _TOP) << _ONE | ((b1 >> _TOP) | (m1 >> _TOP) << _ONE) << np.uint64(2)
@@ -388,22 +412,21 @@ def _holds(row: Words, start: int, first: int, last: int, width: int) -> bool:
 
 
 @compiled
-def _not_near(left: np.uint64, other: Words, place: int, starts: Integers, steps: Integers) -> np.uint64:
+def _not_near(left: np.uint64, other: Words, place: int, columns: Integers, count: int) -> np.uint64:
     """Those elements of a word that no column holds, where steps do not pass MAX_SHIFT.
 
     Args:
         left: the elements.
         other: rows of the other surface's elements, each followed by a word of zeros.
         place: the word's, counted from where the columns start.
-        starts: (n,) per column.
-        steps: (n,) how far along the last axis an element of the column may lie, falling.
+        columns: (n, 2), of which the first ``count`` are looked at: where a column starts, and how far along
+            the last axis an element in it may lie; the latter falling.
     """
-    count = len(starts)
     if count == 0:
         return left
-    if steps[0] == 0:
+    if columns[0, 1] == 0:
         for column in range(count):
-            left &= ~other[starts[column] + place]
+            left &= ~other[columns[column, 0] + place]
             if left == _ZERO:
                 break
         return left
@@ -411,17 +434,17 @@ def _not_near(left: np.uint64, other: Words, place: int, starts: Integers, steps
     before = here = behind = _ZERO
     look = 4
     for column in range(count):
-        at = starts[column] + place
+        at = columns[column, 0] + place
         before |= other[at - 1]
         here |= other[at]
         behind |= other[at + 1]
-        rest = steps[column]
+        rest = columns[column, 1]
         if column == look or column == count - 1:
             look *= 4
             left &= ~_smear(before, here, behind, rest)[1]
             if left == _ZERO or column == count - 1:
                 break
-        less = rest - steps[column + 1]
+        less = rest - columns[column + 1, 1]
         if less:
             before, here, behind = _smear(before, here, behind, less)
     return left
@@ -429,19 +452,72 @@ def _not_near(left: np.uint64, other: Words, place: int, starts: Integers, steps
 
 @compiled
 def _not_in_reach(
-    left: np.uint64, other: Words, offset: int, word: int, starts: Integers, steps: Integers, width: int
+    left: np.uint64, other: Words, offset: int, word: int, columns: Integers, count: int, width: int
 ) -> np.uint64:
-    """The same for any steps, element by element; rows of ``width`` bits begin at ``starts + offset``."""
+    """The same for any steps, element by element; rows of ``width`` bits begin ``offset`` behind the columns' start."""
     todo = left
     while todo:
         bit = _lowest(todo)
         todo &= todo - _ONE
         k = 64 * word + bit
-        for column in range(len(starts)):
-            if _holds(other, starts[column] + offset, k - steps[column], k + steps[column], width):
+        for column in range(count):
+            if _holds(other, columns[column, 0] + offset, k - columns[column, 1], k + columns[column, 1], width):
                 left &= ~(_ONE << np.uint64(bit))
                 break
     return left
+
+
+@compiled
+def _judge_ties(
+    left: np.uint64, other: Words, offset: int, word: int, torn: Integers, count: int, width: int
+) -> tuple[np.uint64, np.uint64]:
+    """Judge elements without a surely near one by those that lie at the tolerance.
+
+    Args:
+        left: the elements of a word.
+        other: the other surface's elements, in rows of ``width`` bits.
+        offset: where the word's row begins, counted from where the columns start.
+        word: the word's number in its row.
+        torn: (n, 4), of which the first ``count`` are looked at: where a column starts, and three offsets,
+            as `volume_surfaces` takes them.
+
+    Returns:
+        the elements beyond the tolerance, and those that have elements at it on both sides by rounding.
+    """
+    beyond, tied = left, _ZERO
+    while left:
+        bit = _lowest(left)
+        left &= left - _ONE
+        k = 64 * word + bit
+        within = past = False
+        for column in range(count):
+            row, near, edge, end = torn[column, 0] + offset, torn[column, 1], torn[column, 2], torn[column, 3]
+            within |= _holds(other, row, k + near + 1, k + edge, width)
+            within |= _holds(other, row, k - edge, k - near - 1, width)
+            past |= _holds(other, row, k + edge + 1, k + end, width)
+            past |= _holds(other, row, k - end, k - edge - 1, width)
+        if within:
+            beyond &= ~(_ONE << np.uint64(bit))
+            if past:
+                tied |= _ONE << np.uint64(bit)
+    return beyond, tied
+
+
+@compiled
+def _enter_ties(
+    elements: np.uint64, ties: Extents, tied: int, number: int, side: int, plane: int, line: int, corner: int
+) -> int:
+    """Enter elements of a word as ties, as far as there is room; ``corner`` is the word's first.  Returns how many."""
+    while elements:
+        if tied < len(ties):
+            ties[tied, 0], ties[tied, 1], ties[tied, 2], ties[tied, 3] = number, side, plane, line
+            ties[tied, 4] = corner + _lowest(elements)
+        tied += 1
+        elements &= elements - _ONE
+    return tied
+
+
+# ------------------------------------------------------------------ surfaces of volumes
 
 
 class _Layout(NamedTuple):
@@ -453,7 +529,7 @@ class _Layout(NamedTuple):
 
     Attributes:
         depth, length: voxels along the first and the last axis.
-        lines: rows of corners in a plane; 1 in an image.
+        lines: rows of corners in a plane.
         words: words of a row of corners, hence of voxels.
         mask_plane, surface_plane, surface_row: words of each.
         mask_ring, surface_ring: planes in each ring, less one.
@@ -484,20 +560,19 @@ def _ring(planes: int) -> int:
 
 
 @compiled
-def _layout(box: Extents, image: bool, reach_0: int, reach_1: int) -> _Layout:
+def _layout(box: Extents, reach_0: int, reach_1: int) -> _Layout:
     """The layout for a box and the largest offsets along the first two axes."""
     depth, height, length = int(box[1] - box[0]), int(box[3] - box[2]), int(box[5] - box[4])
-    lines = 1 if image else height + 1
     words = (length >> 6) + 1
-    ahead, margin = min(reach_0, depth), min(reach_1, lines - 1)
+    ahead, margin = min(reach_0, depth), min(reach_1, height)
     return _Layout(
         depth,
         length,
-        lines,
+        height + 1,
         words,
         (height + 2) * words,
         _ring(ahead + 2),
-        (lines + 2 * margin) * (words + 1),
+        (height + 1 + 2 * margin) * (words + 1),
         words + 1,
         _ring(min(2 * ahead, depth) + 1),
         margin,
@@ -521,7 +596,7 @@ def _surface_line(layout: _Layout, plane: int, line: int) -> int:
 
 
 @compiled
-def _clear(words: Words, start: int, row: int, part: Extents) -> None:
+def _clear(words: Words, start: int, row: int, part: Integers) -> None:
     """Set words to 0: of the rows part[0] to part[1], each ``row`` words long, the words part[2] to part[3]."""
     for line in range(part[0], part[1]):
         for word in range(part[2], part[3]):
@@ -530,7 +605,7 @@ def _clear(words: Words, start: int, row: int, part: Extents) -> None:
 
 @compiled
 def _clear_plane(
-    masks: Words, layout: _Layout, plane: int, mask_part: Extents, surfaces: Words, surface_part: Extents
+    masks: Words, layout: _Layout, plane: int, mask_part: Integers, surfaces: Words, surface_part: Integers
 ) -> None:
     """Make room for a plane in the rings of both sides, whose old rows and words these are."""
     mask_start = (plane & layout.mask_ring) * layout.mask_plane + layout.words
@@ -543,7 +618,7 @@ def _clear_plane(
 
 
 @compiled
-def _enter_extent(box: Extents, extent: Extents, part: Extents) -> None:
+def _enter_extent(box: Extents, extent: Extents, part: Integers) -> None:
     """Rows and words of a mask's plane that an extent of its label takes, where there is one."""
     if extent[1]:
         part[0], part[1] = extent[0] - box[2], extent[1] - box[2]
@@ -551,7 +626,7 @@ def _enter_extent(box: Extents, extent: Extents, part: Extents) -> None:
 
 
 @compiled
-def _join_parts(layout: _Layout, above: Extents, below: Extents, part: Extents) -> None:
+def _join_parts(layout: _Layout, above: Integers, below: Integers, part: Integers) -> None:
     """Rows and words of a surface's plane that the planes of the mask above and below it take."""
     for plane in (above, below):
         if plane[1]:  # there are corners behind the last voxels
@@ -568,7 +643,7 @@ def _fill_plane(
     masks: Words,
     layout: _Layout,
     plane: int,
-    part: Extents,
+    part: Integers,
     labels: Bytes,
     itemsize: int,
     value: int,
@@ -588,9 +663,7 @@ def _fill_plane(
 
 
 @compiled
-def _find_elements(
-    masks: Words, surfaces: Words, layout: _Layout, plane: int, part: Extents, image: bool, total: Integers
-) -> None:
+def _find_elements(masks: Words, surfaces: Words, layout: _Layout, plane: int, part: Integers, total: Integers) -> None:
     """Find a plane's surface elements in a mask, and count their codes."""
     for line in range(part[0], part[1]):
         rows = _corner_rows(layout, plane, line)
@@ -604,59 +677,27 @@ def _find_elements(
             some_before, whole_before = some, whole
             surfaces[target + word] = found
             if found:
-                _tally(found, masks, rows, word, image, total)
+                _tally(found, masks, rows, word, total)
 
 
 @compiled
 def _enter_columns(layout: _Layout, plane: int, columns: Integers, entered: Integers) -> int:
-    """Which columns meet the box from this plane: where they start and their steps into ``entered``, (2, n)."""
+    """Enter the columns that meet the box from this plane: where they start, and what else is known of them.
+
+    Args:
+        columns: (n, k) offsets along the first two axes, and more.
+        entered: (n, k - 1), gets as many columns as are returned.
+    """
     count = 0
     for column in range(len(columns)):
         other = plane + columns[column, 0]
         if 0 <= other <= layout.depth and abs(columns[column, 1]) <= layout.margin:
             other_plane = (other & layout.surface_ring) * layout.surface_plane
-            entered[0, count] = other_plane + columns[column, 1] * layout.surface_row
-            entered[1, count] = columns[column, 2]
+            entered[count, 0] = other_plane + columns[column, 1] * layout.surface_row
+            for k in range(2, columns.shape[1]):
+                entered[count, k - 1] = columns[column, k]
             count += 1
     return count
-
-
-@compiled
-def _judge_ties(
-    left: np.uint64, other: Words, layout: _Layout, plane: int, line: int, word: int, torn: Integers
-) -> tuple[np.uint64, np.uint64]:
-    """Judge elements without a surely near one by those that lie at the tolerance.
-
-    Args:
-        left: the elements of a word.
-        other: the other surface's elements.
-        torn: (n, 5), see `class_surfaces`.
-
-    Returns:
-        the elements beyond the tolerance, and those that have elements at it on both sides by rounding.
-    """
-    beyond, tied = left, _ZERO
-    while left:
-        bit = _lowest(left)
-        left &= left - _ONE
-        k = 64 * word + bit
-        within = past = False
-        for column in range(len(torn)):
-            other_plane, other_line = plane + torn[column, 0], line + torn[column, 1]
-            if not (0 <= other_plane <= layout.depth and 0 <= other_line < layout.lines):
-                continue
-            row = _surface_line(layout, other_plane, other_line)
-            near, edge, end = torn[column, 2], torn[column, 3], torn[column, 4]
-            corners = layout.length + 1
-            within |= _holds(other, row, k + near + 1, k + edge, corners)
-            within |= _holds(other, row, k - edge, k - near - 1, corners)
-            past |= _holds(other, row, k + edge + 1, k + end, corners)
-            past |= _holds(other, row, k - end, k - edge - 1, corners)
-        if within:
-            beyond &= ~(_ONE << np.uint64(bit))
-            if past:
-                tied |= _ONE << np.uint64(bit)
-    return beyond, tied
 
 
 @compiled
@@ -666,11 +707,11 @@ def _compare(
     other: Words,
     layout: _Layout,
     plane: int,
-    part: Extents,
-    starts: Integers,
-    steps: Integers,
+    part: Integers,
+    columns: Integers,
+    count: int,
     torn: Integers,
-    image: bool,
+    torn_count: int,
     beyond: Integers,
     ties: Extents,
     tied: int,
@@ -682,14 +723,14 @@ def _compare(
     Args:
         masks, own, other: the mask and its surface, and the other surface.
         part: the plane's rows and words.
-        starts, steps: columns as `_enter_columns` gives them.
-        torn, ties: see `class_surfaces`; ``number`` and ``side`` go into the latter.
+        columns, count, torn, torn_count: as `_enter_columns` gives them.
+        ties: see `volume_surfaces`; ``number`` and ``side`` go into it.
         tied: ties so far.
 
     Returns:
         ties so far.
     """
-    far = len(steps) > 0 and steps[0] > MAX_SHIFT
+    far = count > 0 and columns[0, 1] > MAX_SHIFT
     for line in range(part[0], part[1]):
         row, offset = _surface_line(layout, plane, line), _surface_line(layout, 0, line)
         for word in range(part[2], part[3]):
@@ -697,31 +738,25 @@ def _compare(
             if left == _ZERO:
                 continue
             if far:
-                left = _not_in_reach(left, other, offset, word, starts, steps, layout.length + 1)
+                left = _not_in_reach(left, other, offset, word, columns, count, layout.length + 1)
             else:
-                left = _not_near(left, other, offset + word, starts, steps)
-            if left and len(torn):
-                left, both = _judge_ties(left, other, layout, plane, line, word, torn)
-                while both:
-                    if tied < len(ties):
-                        tie = ties[tied]
-                        tie[0], tie[1], tie[2], tie[3], tie[4] = number, side, plane, line, 64 * word + _lowest(both)
-                    tied += 1
-                    both &= both - _ONE
+                left = _not_near(left, other, offset + word, columns, count)
+            if left and torn_count:
+                left, both = _judge_ties(left, other, offset, word, torn, torn_count, layout.length + 1)
+                tied = _enter_ties(both, ties, tied, number, side, plane, line, 64 * word)
             if left:
-                _tally(left, masks, _corner_rows(layout, plane, line), word, image, beyond)
+                _tally(left, masks, _corner_rows(layout, plane, line), word, beyond)
     return tied
 
 
 @compiled
-def class_surfaces(
+def volume_surfaces(
     reference: Bytes,
     prediction: Bytes,
     itemsize: int,
     rows: int,
     width: int,
     thickness: int,
-    image: bool,
     chosen: Integers,
     values: Integers,
     boxes: Extents,
@@ -734,7 +769,7 @@ def class_surfaces(
     beyonds: Integers,
     ties: npt.NDArray[np.int32],
 ) -> int:
-    """Count the surface elements of classes, and those beyond the tolerance.
+    """Count the surface elements of classes of two volumes, and those beyond the tolerance.
 
     An element beyond it has no element of the other surface at an offset in reach.
 
@@ -742,7 +777,6 @@ def class_surfaces(
         reference, prediction: the bytes of both maps, planes of ``rows`` by ``width`` voxels.
         itemsize: bytes of a label.
         thickness: planes of a slab.
-        image: whether rows are those of an image: planes of one row, without corners between rows of a plane.
         chosen: (n,) indices of the classes to count, present in both maps.
         values: (C, 2) label of each class in the reference and in the prediction.
         boxes: (C, 6) box of each class, as `count_labels` gives them.
@@ -763,17 +797,18 @@ def class_surfaces(
     Returns:
         how many ties there are.
     """
-    tied = 0
-    entered = np.zeros((2, len(columns)), dtype=np.int64)
+    tied = _NOUGHT
+    entered = np.empty((len(columns), 2), dtype=np.int64)
+    entered_torn = np.empty((len(torn), 4), dtype=np.int64)
     for number in range(len(chosen)):
         index = chosen[number]
         box, extent = boxes[index], extents[index]
-        layout = _layout(box, image, reach_0, reach_1)
+        layout = _layout(box, reach_0, reach_1)
         masks = np.zeros((2, (layout.mask_ring + 1) * layout.mask_plane), dtype=np.uint64)
         surfaces = np.zeros((2, 2 + (layout.surface_ring + 1) * layout.surface_plane), dtype=np.uint64)
         # The rows and words of each plane that may be other than 0.
-        mask_parts = np.zeros((layout.mask_ring + 1, 4), dtype=np.int32)
-        surface_parts = np.zeros((layout.surface_ring + 1, 4), dtype=np.int32)
+        mask_parts = np.zeros((layout.mask_ring + 1, 4), dtype=np.int64)
+        surface_parts = np.zeros((layout.surface_ring + 1, 4), dtype=np.int64)
         for front in range(layout.depth + 1 + layout.ahead):
             if front <= layout.depth:
                 part, found = mask_parts[front & layout.mask_ring], surface_parts[front & layout.surface_ring]
@@ -784,17 +819,324 @@ def class_surfaces(
                     _fill_plane(masks[0], layout, front, part, reference, itemsize, values[index, 0], place, width)
                     _fill_plane(masks[1], layout, front, part, prediction, itemsize, values[index, 1], place, width)
                 _join_parts(layout, mask_parts[(front - 1) & layout.mask_ring], part, found)
-                _find_elements(masks[0], surfaces[0], layout, front, found, image, totals[number])
-                _find_elements(masks[1], surfaces[1], layout, front, found, image, totals[number])
+                _find_elements(masks[0], surfaces[0], layout, front, found, totals[number])
+                _find_elements(masks[1], surfaces[1], layout, front, found, totals[number])
             plane = front - layout.ahead
             if plane < 0 or surface_parts[plane & layout.surface_ring, 1] == 0:
                 continue
             found = surface_parts[plane & layout.surface_ring]
             count = _enter_columns(layout, plane, columns, entered)
+            torn_count = _enter_columns(layout, plane, torn, entered_torn)
             for side in range(2):
                 tied = _compare(
                     masks[side], surfaces[side], surfaces[1 - side], layout, plane, found,
-                    entered[0, :count], entered[1, :count], torn, image, beyonds[number],
+                    entered, count, entered_torn, torn_count, beyonds[number],
                     ties, tied, number, side,
                 )  # fmt: skip
+    return tied
+
+
+# ------------------------------------------------------------------ surfaces of images
+
+
+class _Band(NamedTuple):
+    """Some rows of corners of a class's box, those in reach of them, and how their bits lie in memory.
+
+    Masks and surfaces have their rows at the same places, the first behind _LEAD words of zeros, and a word
+    of zeros behind each.  So most loops run over all rows as if they were one, which vectorizes.  A row of
+    corners lies between the row of pixels of the same number and the next one.
+
+    Attributes:
+        first: place in the label map of the first row of pixels; it may lie before the box, even before the map.
+        rows: of corners; there is one more of pixels.
+        ahead: how many of them at either end are there only for those between.
+        left, right: first column, and last + 1, of the class's pixels in these rows; 0 where it has none.
+        words: words of a row, with the one behind it.
+    """
+
+    first: int
+    rows: int
+    ahead: int
+    left: int
+    right: int
+    words: int
+
+
+@compiled
+def _band_height(box: Extents, ahead: int) -> int:
+    """Rows of corners of a box that are judged at once."""
+    return min(max(_BAND, 2 * ahead), int(box[1] - box[0]) + 1)
+
+
+@compiled
+def _band(box: Extents, extent: Extents, thickness: int, judged: int, stop: int, ahead: int) -> _Band:
+    """The band that judges the box's rows of corners ``judged`` to ``stop``."""
+    first, rows = box[0] + judged - ahead - 1, stop - judged + 2 * ahead
+    left = right = 0
+    for slab in range(max(first, box[0]) // thickness, (min(first + rows + 1, box[1]) - 1) // thickness + 1):
+        if extent[slab, 1]:
+            left = min(left, extent[slab, 2]) if right else extent[slab, 2]
+            right = max(right, extent[slab, 3])
+    return _Band(first, rows, ahead, left, right, ((right - left) >> 6) + 2)
+
+
+@compiled
+def _fill_band(
+    mask: Words,
+    band: _Band,
+    box: Extents,
+    extent: Extents,
+    thickness: int,
+    labels: Bytes,
+    itemsize: int,
+    value: int,
+    width: int,
+) -> None:
+    """Set a band of a mask from a label map whose rows are ``width`` long."""
+    mask[: _LEAD + (band.rows + 1) * band.words] = _ZERO
+    low, high = max(band.first, box[0]), min(band.first + band.rows + 1, box[1])
+    for slab in range(low // thickness, (high - 1) // thickness + 1):
+        if extent[slab, 1] == 0:
+            continue
+        first_word, last_word = (extent[slab, 2] - band.left) >> 6, (extent[slab, 3] - band.left - 1) >> 6
+        last_byte = min((extent[slab, 3] - band.left - 64 * first_word) * itemsize, 192) - 1
+        for row in range(max(low, slab * thickness), min(high, (slab + 1) * thickness)):
+            start, place = _LEAD + (row - band.first) * band.words, row * width + band.left
+            # Rows lie far apart: without this, most of the time goes into waiting for them.
+            soon = (place + _ROWS_AHEAD * width + 64 * first_word) * itemsize
+            _prefetch(labels, soon)
+            _prefetch(labels, soon + 64)
+            _prefetch(labels, soon + last_byte)
+            for word in range(first_word, last_word + 1):
+                count = min(64, band.right - band.left - 64 * word)
+                mask[start + word] = _equals(labels, itemsize, place + 64 * word, count, value)
+
+
+@compiled
+def _find_band(mask: Words, surface: Words, band: _Band) -> None:
+    """Find a band's surface elements: the inside of an object carries them too, so all corners of its pixels."""
+    start, size = _LEAD, band.rows * band.words
+    above, below = mask[start : start + size], mask[start + band.words :][:size]
+    above_before, below_before = mask[start - 1 : start - 1 + size], mask[start - 1 + band.words :][:size]
+    found = surface[start : start + size]
+    for k in range(size):
+        some = above[k] | below[k]
+        found[k] = some | some << _ONE | (above_before[k] | below_before[k]) >> _TOP
+
+
+@compiled
+def _count_band(mask: Words, band: _Band, counts: Integers) -> None:
+    """Count the corners, in the rows that a band judges, around which at least these pixels are set.
+
+    Args:
+        counts: (16,); gets numbers where four bits of the index tell of the pixels before and behind the corner in
+            the row above, then below.  Of indices that differ by a shift only one gets numbers:
+            in all rows of a box together each pixel is met in all four places, each pair of them in two.
+    """
+    start, size = _LEAD + band.ahead * band.words, (band.rows - 2 * band.ahead) * band.words
+    above, below = mask[start : start + size], mask[start + band.words :][:size]
+    above_before, below_before = mask[start - 1 : start - 1 + size], mask[start - 1 + band.words :][:size]
+    pixels = across = down = falling = rising = no_a = no_b = no_c = no_d = whole = 0
+    for k in range(size):
+        b, d = above[k], below[k]
+        a, c = b << _ONE | above_before[k] >> _TOP, d << _ONE | below_before[k] >> _TOP
+        pixels += _set_bits(d)
+        across += _set_bits(c & d)
+        down += _set_bits(b & d)
+        falling += _set_bits(a & d)
+        rising += _set_bits(b & c)
+        no_a += _set_bits(b & c & d)
+        no_b += _set_bits(a & c & d)
+        no_c += _set_bits(a & b & d)
+        no_d += _set_bits(a & b & c)
+        whole += _set_bits(a & b & c & d)
+    counts[0b1000] += pixels
+    counts[0b1100] += across
+    counts[0b1010] += down
+    counts[0b1001] += falling
+    counts[0b0110] += rising
+    counts[0b1110] += no_a
+    counts[0b1101] += no_b
+    counts[0b1011] += no_c
+    counts[0b0111] += no_d
+    counts[0b1111] += whole
+
+
+@compiled
+def _enter_counts(counts: Integers, histogram: Integers) -> None:
+    """Enter counts of a box, as `_count_band` gives them, into a histogram of codes, (256,)."""
+    counts[0b0001] = counts[0b0010] = counts[0b0100] = counts[0b1000]
+    counts[0b0011], counts[0b0101] = counts[0b1100], counts[0b1010]
+    for bit in (1, 2, 4, 8):  # from "at least" these to "just" these, pixel by pixel
+        for index in range(16):
+            if not index & bit:
+                counts[index] -= counts[index | bit]
+    for index in range(1, 16):
+        histogram[(index & 3) << 2 | (index >> 2) << 6] += counts[index]
+
+
+@compiled
+def _find_near(other: Words, near: Words, spare: Words, band: _Band, columns: Integers, count: int) -> Words:
+    """Find the places, in the rows that a band judges, near which elements of the other surface are.
+
+    Args:
+        other: the elements.
+        near, spare: room.
+        columns, count: as `_not_near` takes them, with steps up to MAX_SHIFT.
+
+    Returns:
+        that of ``near`` and ``spare`` that holds them, at the places of the surface's rows.
+    """
+    # With the word before the first row, since what is smeared beyond a row's start may come back.
+    start, size = _LEAD - 1 + band.ahead * band.words, (band.rows - 2 * band.ahead) * band.words + 1
+    near[start - 1 : start + size + 1] = _ZERO
+    for column in range(count):
+        shifted, joined = other[start + columns[column, 0] :][:size], near[start : start + size]
+        for k in range(size):
+            joined[k] |= shifted[k]
+        less = columns[column, 1] - (columns[column + 1, 1] if column + 1 < count else 0)
+        done = 0
+        while done < less:
+            step = min(less - done, 2 * done + 1)
+            up, down = np.uint64(step), np.uint64(64 - step)
+            before, here = near[start - 1 : start - 1 + size], near[start : start + size]
+            behind, smeared = near[start + 1 : start + 1 + size], spare[start : start + size]
+            for k in range(size):
+                smeared[k] = here[k] | here[k] << up | here[k] >> up | before[k] >> down | behind[k] << down
+            near, spare = spare, near
+            done += step
+    return near
+
+
+@compiled
+def _compare_band(
+    mask: Words,
+    own: Words,
+    other: Words,
+    near: Words,
+    band: _Band,
+    box: Extents,
+    columns: Integers,
+    count: int,
+    torn: Integers,
+    torn_count: int,
+    beyond: Integers,
+    ties: Extents,
+    tied: int,
+    number: int,
+    side: int,
+) -> int:
+    """Count the codes of a band's elements that are beyond the tolerance.
+
+    Arguments and result as `_compare`; ``near`` holds places that are near for sure.  Those that steps beyond
+    MAX_SHIFT lead to need not be among them.
+    """
+    far = count > 0 and columns[0, 1] > MAX_SHIFT
+    width = band.right - band.left + 1
+    for row in range(band.ahead, band.rows - band.ahead):
+        start = _LEAD + row * band.words
+        for word in range(band.words - 1):
+            at = start + word
+            left = own[at] & ~near[at]
+            if left == _ZERO:
+                continue
+            if far:
+                left = _not_in_reach(left, other, start, word, columns, count, width)
+            if left and torn_count:
+                left, both = _judge_ties(left, other, start, word, torn, torn_count, width)
+                line, corner = band.first + 1 + row - box[0], band.left - box[4] + 64 * word
+                tied = _enter_ties(both, ties, tied, number, side, line, _NOUGHT, corner)
+            if left:
+                _tally_pixels(left, mask, at, at + band.words, beyond)
+    return tied
+
+
+@compiled
+def _tally_pixels(found: np.uint64, mask: Words, above: int, below: int, histogram: Integers) -> None:
+    """Count the codes of the elements in one word, between two of the mask."""
+    b, d = mask[above], mask[below]
+    a, c = b << _ONE | mask[above - 1] >> _TOP, d << _ONE | mask[below - 1] >> _TOP
+    inside = found & a & b & c & d
+    histogram[0b11001100] += _set_bits(inside)
+    found &= ~inside
+    while found:
+        k = np.uint64(_lowest(found))
+        found &= found - _ONE
+        code = (a >> k & _ONE) << np.uint64(2) | (b >> k & _ONE) << np.uint64(3)
+        code |= (c >> k & _ONE) << np.uint64(6) | (d >> k & _ONE) << np.uint64(7)
+        histogram[np.int64(code)] += 1
+
+
+@compiled
+def _enter_rows(band: _Band, columns: Integers, entered: Integers) -> int:
+    """What `_enter_columns` does, for a band; all columns are at offset 0 along the second axis."""
+    count = 0
+    for column in range(len(columns)):
+        if abs(columns[column, 0]) <= band.ahead:
+            entered[count, 0] = columns[column, 0] * band.words
+            for k in range(2, columns.shape[1]):
+                entered[count, k - 1] = columns[column, k]
+            count += 1
+    return count
+
+
+@compiled
+def image_surfaces(
+    reference: Bytes,
+    prediction: Bytes,
+    itemsize: int,
+    width: int,
+    thickness: int,
+    chosen: Integers,
+    values: Integers,
+    boxes: Extents,
+    extents: Extents,
+    reach: int,
+    columns: Integers,
+    torn: Integers,
+    totals: Integers,
+    beyonds: Integers,
+    ties: npt.NDArray[np.int32],
+) -> int:
+    """What `volume_surfaces` does, for images taken as volumes one voxel thick.
+
+    Arguments and result as there, an image's rows being planes of one row: of a place in the box, the second
+    axis is always 0.  There are no corners between rows of a plane, but all corners of pixels are elements.
+    """
+    tied, room = _NOUGHT, 0
+    for number in range(len(chosen)):
+        box = boxes[chosen[number]]
+        ahead = min(reach, box[1] - box[0])
+        rows, words = _band_height(box, ahead) + 2 * ahead, ((box[5] - box[4]) >> 6) + 2
+        room = max(room, _LEAD + (rows + 1) * words)
+    masks, surfaces = np.zeros((2, room), dtype=np.uint64), np.zeros((2, room), dtype=np.uint64)
+    near, spare = np.zeros(room, dtype=np.uint64), np.zeros(room, dtype=np.uint64)
+    entered = np.empty((len(columns), 2), dtype=np.int64)
+    entered_torn = np.empty((len(torn), 4), dtype=np.int64)
+    counts = np.empty(16, dtype=np.int64)
+    for number in range(len(chosen)):
+        index = chosen[number]
+        box, extent = boxes[index], extents[index]
+        corners, ahead = box[1] - box[0] + 1, min(reach, box[1] - box[0])
+        counts[:] = 0
+        height = _band_height(box, ahead)
+        for judged in range(0, corners, height):
+            band = _band(box, extent, thickness, judged, min(judged + height, corners), ahead)
+            if band.right == 0:
+                continue
+            for side in range(2):
+                labels = prediction if side else reference
+                _fill_band(masks[side], band, box, extent, thickness, labels, itemsize, values[index, side], width)
+                _find_band(masks[side], surfaces[side], band)
+                _count_band(masks[side], band, counts)
+            count, torn_count = _enter_rows(band, columns, entered), _enter_rows(band, torn, entered_torn)
+            far = count > 0 and entered[0, 1] > MAX_SHIFT
+            for side in range(2):
+                own, other = surfaces[side], surfaces[1 - side]
+                places = other if far else _find_near(other, near, spare, band, entered, count)
+                tied = _compare_band(
+                    masks[side], own, other, places, band, box, entered, count, entered_torn, torn_count,
+                    beyonds[number], ties, tied, number, side,
+                )  # fmt: skip
+        _enter_counts(counts, totals[number])
     return tied

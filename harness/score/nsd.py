@@ -73,12 +73,14 @@ def nsd_of_classes(pairs: ClassPairs, spacing_mm: Spacing, tolerance_mm: float) 
         group = present[start : start + _GROUP]
         totals, beyonds = _count_elements(pairs, group, spacing_mm, tolerance_mm)
         with np.errstate(all="ignore"):  # areas overflow or vanish for absurd spacings, as in the peer
-            nsd[group] = _area(totals - beyonds, areas) / _area(totals, areas)
+            found = totals.any(axis=0)
+            totals, beyonds = totals[:, found], beyonds[:, found]
+            nsd[group] = _area(totals - beyonds, areas[found]) / _area(totals, areas[found])
     return nsd
 
 
 def _area(elements: Integers, areas: Floats) -> Floats:
-    """Area of the elements of each class, counted by code: (C, 256) to (C,)."""
+    """Area of the elements of each class, counted by code: (C, codes) to (C,)."""
     # What is not there counts nothing, be its area infinite.
     area: Floats = np.where(elements > 0, elements * areas, 0.0).sum(axis=1)
     return area
@@ -115,34 +117,30 @@ def _count_elements(
     pairs: ClassPairs, group: Integers, spacing_mm: Spacing, tolerance_mm: float
 ) -> tuple[Integers, Integers]:
     """Elements of classes by code, (n, 256): all those of both surfaces, and those beyond the tolerance."""
-    from harness.score.kernels import class_surfaces  # loads numba
+    from harness.score.kernels import image_surfaces, volume_surfaces  # loads numba
 
     image = pairs.reference.ndim == 2
     # An image's rows come as planes of one row.
     steps_mm = (spacing_mm[0], spacing_mm[2], spacing_mm[1]) if image else spacing_mm
     depth, height, length = (pairs.corners[group, 1::2] - pairs.corners[group, ::2]).max(axis=0).tolist()
     reach = reach_of(steps_mm, tolerance_mm, (depth, 0 if image else height, length))
+    ours, theirs = label_bytes(pairs.reference), label_bytes(pairs.prediction)
+    itemsize, rows, width = strides(pairs.reference)
+    thick, values, boxes, extents = pairs.thickness, pairs.codes, pairs.corners, pairs.extents
     totals, beyonds = np.zeros((2, len(group), 256), dtype=np.int64)
     room = _TIES if len(reach.torn) else 0
     while True:
         ties = np.empty((room, 5), dtype=np.int32)
-        found = class_surfaces(
-            label_bytes(pairs.reference),
-            label_bytes(pairs.prediction),
-            *strides(pairs.reference),
-            pairs.thickness,
-            image,
-            group,
-            pairs.codes,
-            pairs.corners,
-            pairs.extents,
-            *reach.radius,
-            reach.columns,
-            reach.torn,
-            totals,
-            beyonds,
-            ties,
-        )
+        if image:
+            found = image_surfaces(
+                ours, theirs, itemsize, width, thick, group, values, boxes, extents,
+                reach.radius[0], reach.columns, reach.torn, totals, beyonds, ties,
+            )  # fmt: skip
+        else:
+            found = volume_surfaces(
+                ours, theirs, itemsize, rows, width, thick, group, values, boxes, extents,
+                *reach.radius, reach.columns, reach.torn, totals, beyonds, ties,
+            )  # fmt: skip
         if found <= room:
             break
         room = found

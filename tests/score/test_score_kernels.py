@@ -181,6 +181,19 @@ def test_islands_with_empty_planes_between_them(spacing, image, peer):
         assert class_nsd(*sides, spacing, 2.0) == pytest.approx(expected, rel=0, abs=1e-12)
 
 
+@pytest.mark.parametrize("spacing", GRIDS)
+def test_images_of_many_bands(spacing, peer):
+    """Rows of an image are judged some at a time: all must be, once, by what lies in reach in the next ones too."""
+    rng = np.random.default_rng(10)
+    for height, density in ((127, 0.0), (300, 0.002)):
+        gt = rng.random((height, 75)) < density
+        gt[:, 70:72] = gt[:, :2] = True
+        gt[height // 3 : height // 3 + 80, 20:60] = True
+        pred = np.roll(gt, rng.integers(-3, 4, 2), axis=(0, 1))
+        expected = peer.class_nsd(gt[..., None], pred[..., None], spacing)
+        assert class_nsd(gt, pred, spacing, 2.0) == pytest.approx(expected, rel=0, abs=1e-12)
+
+
 @pytest.mark.parametrize("cap", [1, 40, 100])
 def test_slabs_of_planes_change_nothing(cap, monkeypatch):
     rng = np.random.default_rng(5)
@@ -191,6 +204,20 @@ def test_slabs_of_planes_change_nothing(cap, monkeypatch):
     monkeypatch.setattr(classes, "_MAX_EXTENTS", cap)
     found = class_pairs(gt, pred)
     assert found.thickness > expected.thickness == 1
+    assert np.array_equal(found.corners, expected.corners)
+    assert np.array_equal(nsd_of_classes(found, UNIT, 2.0), nsd_of_classes(expected, UNIT, 2.0))
+
+
+@pytest.mark.parametrize("rows", [1, 7, 1000])
+def test_slabs_of_an_images_rows_change_nothing(rows, monkeypatch):
+    rng = np.random.default_rng(11)
+    gt = strewn(rng, (290, 75), 5, 0.01).astype(np.uint8)
+    gt[0, :5] = np.arange(1, 6)
+    pred = np.roll(gt, (3, 1), (0, 1))
+    expected = class_pairs(gt, pred)
+    monkeypatch.setattr(classes, "_ROWS_OF_SLAB", rows)
+    found = class_pairs(gt, pred)
+    assert found.thickness == rows != expected.thickness
     assert np.array_equal(found.corners, expected.corners)
     assert np.array_equal(nsd_of_classes(found, UNIT, 2.0), nsd_of_classes(expected, UNIT, 2.0))
 
@@ -221,7 +248,7 @@ def test_each_loop_is_compiled_once_for_all_dtypes():
             labels = np.ones(shape, dtype=dtype)
             nsd_of_classes(class_pairs(labels, labels), TORN[0], 2.0)
     assert len(kernels.count_labels.signatures) == 1
-    assert len(kernels.class_surfaces.signatures) == 1
+    assert len(kernels.image_surfaces.signatures) == len(kernels.volume_surfaces.signatures) == 1
 
 
 # ------------------------------------------------------------------ ties
