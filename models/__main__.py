@@ -7,7 +7,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-COMMANDS = ("tensors", "describe")
+COMMANDS = ("tensors", "describe", "export")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from models.fast.pipeline import PUBLISHED, Pipeline
 from models.sam.efficientvit import L0, L1, EfficientViT
 from models.sam.network import SegmentAnything
 from models.sam.repvit import RepViT
@@ -23,21 +24,30 @@ class Algorithm:
         title: as papers have it.
         encoder: what its image encoder is.
         make_encoder: builds it.
-        input_size: side in pixels of the square that the encoder takes and boxes refer to.
+        pipeline: what it does around its networks, as published.
     """
 
     name: str
     title: str
     encoder: str
     make_encoder: Callable[[], nn.Module]
-    input_size: int
+    pipeline: Pipeline
+
+    @property
+    def input_size(self) -> int:
+        """Side in pixels of the square that the encoder takes and boxes refer to."""
+        return self.pipeline.input_size
+
+
+def _algorithm(name: str, title: str, encoder: str, make_encoder: Callable[[], nn.Module]) -> Algorithm:
+    return Algorithm(name, title, encoder, make_encoder, PUBLISHED[name])
 
 
 _ALL = (
-    Algorithm("litemedsam", "LiteMedSAM (baseline)", "TinyViT, 64 x 64 grid", TinyViT, 256),
-    Algorithm("medficientsam", "MedficientSAM", "EfficientViT-SAM L1", lambda: EfficientViT(L1), 512),
-    Algorithm("daft", "DAFT", "EfficientViT-SAM L0", lambda: EfficientViT(L0), 256),
-    Algorithm("repmedsam", "RepMedSAM", "RepViT-M1.0, 64 x 64 grid", RepViT, 256),
+    _algorithm("litemedsam", "LiteMedSAM (baseline)", "TinyViT, 64 x 64 grid", TinyViT),
+    _algorithm("medficientsam", "MedficientSAM", "EfficientViT-SAM L1", lambda: EfficientViT(L1)),
+    _algorithm("daft", "DAFT", "EfficientViT-SAM L0", lambda: EfficientViT(L0)),
+    _algorithm("repmedsam", "RepMedSAM", "RepViT-M1.0, 64 x 64 grid", RepViT),
 )
 ALGORITHMS = {algorithm.name: algorithm for algorithm in _ALL}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -37,8 +38,12 @@ def load_network(algorithm: Algorithm, path: Path) -> SegmentAnything:
     missing, strange = sorted(expected.keys() - weights.keys()), sorted(weights.keys() - expected.keys())
     shapes = [name for name in expected if name in weights and expected[name].shape != weights[name].shape]
     faults = [
-        f"{len(names)} {what} ({', '.join(names[:_SHOWN])}{', ...' if len(names) > _SHOWN else ''})"
-        for names, what in ((missing, "weights are missing"), (strange, "are not its own"), (shapes, "differ in shape"))
+        f"{what}: {len(names)} ({', '.join(names[:_SHOWN])}{', ...' if len(names) > _SHOWN else ''})"
+        for names, what in (
+            (missing, "missing weights"),
+            (strange, "unknown weights"),
+            (shapes, "weights of another shape"),
+        )
         if names
     ]
     if faults:
@@ -59,7 +64,11 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         CheckpointError: no such file, not a file of torch, or one that holds more than tensors.
     """
     try:
-        content: Any = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Detected pickle protocol")  # of a plain pickle; the error says more
+            content: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except IsADirectoryError:
+        raise CheckpointError(f"{path}: it is a folder. Give a checkpoint file in it (.pth, .ckpt).") from None
     except FileNotFoundError:
         raise CheckpointError(f"{path}: no such file. Give a checkpoint (.pth, .ckpt).") from None
     except pickle.UnpicklingError as error:

@@ -11,6 +11,7 @@ from typing import Any
 
 import openvino
 import torch
+from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 from torch import Tensor, nn
 
 from models.sam.network import SegmentAnything
@@ -51,7 +52,10 @@ def _converted(
     inputs = [(name, (shapes or {}).get(name, list(value.shape))) for name, value in example.items()]
     with torch.inference_mode(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # tracing warns of branches that do not depend on the input
-        model: Any = openvino.convert_model(module, example_input=tuple(example.values()), input=[s for _, s in inputs])
+        values = tuple(example.values())
+        # A trace checks itself by default, which runs the network three times more: it has no branch to miss.
+        traced = TorchScriptPythonDecoder(module, example_input=values, trace_kwargs={"check_trace": False})
+        model: Any = openvino.convert_model(traced, example_input=values, input=[shape for _, shape in inputs])
     for port, (name, _) in zip(model.inputs, inputs, strict=True):
         port.get_tensor().set_names({name})
     for port, name in zip(model.outputs, outputs, strict=True):

@@ -39,14 +39,15 @@ def execute(args: argparse.Namespace) -> int:
 
 def describe(algorithm: Algorithm) -> dict[str, object]:
     """Counts of one algorithm; GMACs are of one image and of one box."""
-    network = build(algorithm)
+    # Counts need shapes alone: on the meta device nothing is computed.
+    network = build(algorithm).to("meta")
     parts = ("image_encoder", "prompt_encoder", "mask_decoder")
     parameters = {part: sum(p.numel() for p in getattr(network, part).parameters()) for part in parts}
     side = algorithm.input_size
     with torch.inference_mode(), FlopCounterMode(display=False) as encoding:
-        embedding = network.image_encoder(torch.zeros(1, 3, side, side))
+        embedding = network.image_encoder(torch.zeros(1, 3, side, side, device="meta"))
     with torch.inference_mode(), FlopCounterMode(display=False) as decoding:
-        network.decode(embedding, torch.tensor([[0.0, 0.0, side / 2, side / 2]]))
+        network.decode(embedding, torch.zeros(1, 4, device="meta"))
     return {
         "algorithm": algorithm.name,
         "title": algorithm.title,

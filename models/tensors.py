@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -55,9 +56,10 @@ def read_input(path: Path, algorithm: Algorithm) -> tuple[FloatArray, FloatArray
     side = algorithm.input_size
     remedy = f"Give image (1, 3, {side}, {side}) and boxes (N, 4), both finite numbers."
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # numpy leaves a file open that turns out to be no zip.
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             image, boxes = (np.asarray(file[key], dtype=np.float32) for key in ("image", "boxes"))
-    except (OSError, KeyError, ValueError, TypeError) as error:
+    except (OSError, EOFError, KeyError, ValueError, TypeError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path}: it cannot be read ({error}). {remedy}") from error
     if image.shape != (1, 3, side, side) or boxes.ndim != 2 or boxes.shape[1] != 4 or not len(boxes):
         raise ValueError(f"{path}: image is {image.shape}, boxes are {boxes.shape}. {remedy}")

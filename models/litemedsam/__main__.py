@@ -14,10 +14,8 @@ import numpy as np
 from harness import contract
 from models.algorithms import ALGORITHMS, build
 from models.checkpoints import CheckpointError, load_network
-from models.litemedsam.segment import MODES, Segmenter
-
-#: Of the weights where no checkpoint is given.
-SEED = 2024
+from models.fast.pipeline import MODES, SEED
+from models.litemedsam.segment import Segmenter
 
 
 def main(argv: Sequence[str] | None = None) -> int:

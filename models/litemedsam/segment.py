@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
-
 import numpy as np
 import torch
 from torch.nn import functional
 
 from models import geometry
+from models.fast.pipeline import Mode
 from models.geometry import Array, FloatArray
 from models.sam.network import SegmentAnything
-
-#: published: with the script's defects.  fixed: without them.
-Mode = Literal["published", "fixed"]
-MODES: tuple[Mode, ...] = get_args(Mode)
 
 SIDE = 256
 
@@ -24,7 +19,7 @@ class Segmenter:
 
     Args:
         network: LiteMedSAM's, or another whose square is 256 pixels wide.
-        mode: "published" writes 8-bit labels, in which object 256 becomes background, and hands the previous
+        mode: "published" writes 8-bit labels, in which object 256 is background and 257 is 1, and hands the previous
             slice's mask on with the object's number as its value; "fixed" does neither.
     """
 
@@ -59,8 +54,10 @@ class Segmenter:
                 masks[z] = self._slice(volume[z], self._next_box(masks.get(z - 1), number, prompt))
             for z in range(middle - 1, first - 1, -1):
                 masks[z] = self._slice(volume[z], self._next_box(masks.get(z + 1), number, prompt))
-            for z, mask in masks.items():
-                labels[z][mask > 0] = self._value(number)
+            value = self._value(number)
+            if value > 0:  # a volume's object is painted where its own labels are above 0
+                for z, mask in masks.items():
+                    labels[z][mask > 0] = value
         return labels
 
     def _slice(self, image: Array, box: FloatArray) -> Array:
@@ -70,8 +67,7 @@ class Segmenter:
         """The box around the previous slice's mask; the case's own where there is none."""
         if previous is None:
             return prompt
-        label = number % 256 if self._mode == "published" else 1
-        found = geometry.box_of_mask(previous, label, SIDE)
+        found = geometry.box_of_mask(previous, np.uint8(number % 256 if self._mode == "published" else 1), SIDE)
         return prompt if found is None else found
 
     def _encode(self, image: Array) -> torch.Tensor:
@@ -84,8 +80,8 @@ class Segmenter:
         whole = functional.interpolate(logits[:, None, :height, :width], size=shape, mode="bilinear")
         return (whole.sigmoid() > 0.5)[0, 0].to(torch.uint8).numpy()
 
-    def _dtype(self, boxes: Array) -> type[np.uint8] | type[np.uint16]:
-        return np.uint8 if self._mode == "published" else np.uint16
+    def _dtype(self, boxes: Array) -> np.dtype[np.unsignedinteger]:
+        return np.dtype(np.uint8) if self._mode == "published" else np.min_scalar_type(len(boxes))
 
     def _value(self, number: int) -> int:
         return number % 256 if self._mode == "published" else number

@@ -19,14 +19,20 @@ _HIDDEN = 2048
 _DEPTH = 2
 #: One mask for an unambiguous prompt, which a box is, and three for ambiguous ones.
 _MASKS = 4
+#: Of the layer norms over tokens, as torch has it and SAM does.
+EPS = 1e-5
 
 
 class MaskDecoder(nn.Module):
-    """Masks and their expected quality from an image's embedding and prompt tokens."""
+    """Masks and their expected quality from an image's embedding and prompt tokens.
 
-    def __init__(self) -> None:
+    Args:
+        eps: of the layer norms over tokens.
+    """
+
+    def __init__(self, eps: float = EPS) -> None:
         super().__init__()
-        self.transformer = _TwoWayTransformer()
+        self.transformer = _TwoWayTransformer(eps)
         self.iou_token = nn.Embedding(1, WIDTH)
         self.mask_tokens = nn.Embedding(_MASKS, WIDTH)
         self.output_upscaling = nn.Sequential(
@@ -49,7 +55,7 @@ class MaskDecoder(nn.Module):
         """
         own = torch.cat([self.iou_token.weight, self.mask_tokens.weight])
         tokens = torch.cat([own.expand(prompts.shape[0], -1, -1), prompts], dim=1)
-        tokens, pixels = self.transformer(_tokens(image).expand(prompts.shape[0], -1, -1), _tokens(positions), tokens)
+        tokens, pixels = self.transformer(_tokens(image), _tokens(positions), tokens)
         features = self.output_upscaling(pixels.transpose(1, 2).reshape(prompts.shape[0], *image.shape[1:]))
         weights = self.output_hypernetworks_mlps[0](tokens[:, 1])
         logits = (weights[:, None] @ features.flatten(2)).reshape(prompts.shape[0], *features.shape[2:])
@@ -64,11 +70,11 @@ def _tokens(grid: Tensor) -> Tensor:
 class _TwoWayTransformer(nn.Module):
     """Tokens and pixels attend to one another."""
 
-    def __init__(self) -> None:
+    def __init__(self, eps: float) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(_TwoWayLayer(first=i == 0) for i in range(_DEPTH))
+        self.layers = nn.ModuleList(_TwoWayLayer(eps, first=i == 0) for i in range(_DEPTH))
         self.final_attn_token_to_image = _Attention(WIDTH // 2)
-        self.norm_final_attn = nn.LayerNorm(WIDTH)
+        self.norm_final_attn = nn.LayerNorm(WIDTH, eps)
 
     def forward(self, pixels: Tensor, positions: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """(N, HW, C), (1, HW, C), (N, T, C) -> tokens (N, T, C), pixels (N, HW, C)."""
@@ -80,15 +86,15 @@ class _TwoWayTransformer(nn.Module):
 
 
 class _TwoWayLayer(nn.Module):
-    def __init__(self, first: bool) -> None:
+    def __init__(self, eps: float, first: bool) -> None:
         super().__init__()
         self.self_attn = _Attention(WIDTH)
-        self.norm1 = nn.LayerNorm(WIDTH)
+        self.norm1 = nn.LayerNorm(WIDTH, eps)
         self.cross_attn_token_to_image = _Attention(WIDTH // 2)
-        self.norm2 = nn.LayerNorm(WIDTH)
+        self.norm2 = nn.LayerNorm(WIDTH, eps)
         self.mlp = _TokenMlp()
-        self.norm3 = nn.LayerNorm(WIDTH)
-        self.norm4 = nn.LayerNorm(WIDTH)
+        self.norm3 = nn.LayerNorm(WIDTH, eps)
+        self.norm4 = nn.LayerNorm(WIDTH, eps)
         self.cross_attn_image_to_token = _Attention(WIDTH // 2)
         self._first = first
 

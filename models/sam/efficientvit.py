@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from models.sam.layers import LayerNorm2d
 
-#: Of every norm, instead of torch's 1e-5.
+#: Of every norm, instead of torch's 1e-5.  The published ``create_sam_model`` sets it in the mask decoder as well.
 _EPS = 1e-6
 #: Keeps the linear attention's quotient finite.
 _ATTENTION_EPS = 1e-15
@@ -47,6 +47,8 @@ _WIDTHS = (32, 64, 128, 256, 512)
 
 class EfficientViT(nn.Module):
     """(B, 3, S, S) in [0, 1] -> (B, 256, 64, 64), for S a multiple of 32."""
+
+    decoder_eps = _EPS
 
     def __init__(self, variant: Variant) -> None:
         super().__init__()

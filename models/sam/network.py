@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from models.sam.decoder import MaskDecoder
+from models.sam.decoder import EPS, MaskDecoder
 from models.sam.prompt import PromptEncoder
 
 
@@ -12,7 +12,8 @@ class SegmentAnything(nn.Module):
     """Image encoder, prompt encoder and mask decoder.
 
     Args:
-        image_encoder: (1, 3, S, S) -> (1, 256, 64, 64).
+        image_encoder: (1, 3, S, S) -> (1, 256, 64, 64).  Its ``decoder_eps``, where it has one, is the eps of the
+            mask decoder's layer norms, which checkpoints do not hold.
         prompt_size: side in pixels of the square that the prompt encoder takes boxes to refer to.
     """
 
@@ -20,7 +21,7 @@ class SegmentAnything(nn.Module):
         super().__init__()
         self.image_encoder = image_encoder
         self.prompt_encoder = PromptEncoder(prompt_size)
-        self.mask_decoder = MaskDecoder()
+        self.mask_decoder = MaskDecoder(getattr(image_encoder, "decoder_eps", EPS))
 
     def decode(self, embedding: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
         """Masks of boxes on an encoded image.

@@ -1,0 +1,154 @@
+// What the program does without its networks, one piece at a time, for tests that compare it with numpy and OpenCV.
+//
+//   check read FILE...                                says of each file whether it is a case
+//   check case PIPELINE FILE PIXELS SQUARE            what is made of a case before its networks
+//   check resize area|linear FILE OUT                 `image` at each of `sizes` (N, 2: height, width), end to end;
+//                                                     16 bits by area alone
+//   check masks PIPELINE FILE OUT                     masks of `logits` (N, 256, 256) and what is made of them
+//   check networks ROOT CASE                          where a case's networks lie
+#include <cstdio>
+#include <exception>
+#include <string>
+#include <vector>
+
+#include "case.hpp"
+#include "daft.hpp"
+#include "fault.hpp"
+#include "geometry.hpp"
+#include "npy.hpp"
+#include "pipeline.hpp"
+#include "resize.hpp"
+#include "zip.hpp"
+
+namespace {
+
+using Words = std::vector<std::string>;
+
+struct Array {
+  ArrayHeader header;
+  std::vector<double> numbers;
+};
+
+Array read_array(const std::string& path, const std::string& key) {
+  const Archive archive(path);
+  MemberReader member = archive.open(key + ".npy");
+  Array array;
+  array.header = read_header(member);
+  array.numbers = read_numbers(member, array.header);
+  return array;
+}
+
+template <typename Number>
+void write_flat(const std::string& path, const std::string& descr, const std::vector<Number>& numbers) {
+  write_npz(path, "flat", descr, {numbers.size()}, numbers.data(), numbers.size() * sizeof(Number));
+}
+
+void print(const char* name, const std::optional<Prompt>& prompt) {
+  if (prompt) {
+    std::printf("%s %.9g %.9g %.9g %.9g\n", name, static_cast<double>((*prompt)[0]), static_cast<double>((*prompt)[1]),
+                static_cast<double>((*prompt)[2]), static_cast<double>((*prompt)[3]));
+  } else {
+    std::printf("%s none\n", name);
+  }
+}
+
+int read_cases(const Words& paths) {
+  int code = 0;
+  for (const std::string& path : paths) {
+    try {
+      const Case image = read_case(path);
+      std::printf("ok %zu %zu\n", image.boxes.size(), image.slices_read);
+    } catch (const Fault& fault) {
+      std::printf("error: %s: %s\n", path.c_str(), fault.what());
+      code = 2;
+    }
+  }
+  return code;
+}
+
+void describe_case(const Words& words) {
+  const Pipeline pipeline = read_pipeline(words[0]);
+  const Case image = read_case(words[1]);
+  const std::size_t bytes = image.slices_read * image.height * image.width * image.channels;
+  write_npz(words[2], "flat", "|u1", {bytes}, image.pixels.get(), bytes);
+  write_flat(words[3], "<f4", network_input({image.slice(0), image.height, image.width, image.channels}, pipeline));
+  for (const Box& box : image.boxes) {
+    print("prompt", prompt_of(box, {image.height, image.width}, pipeline));
+    if (!image.volume) continue;
+    const SliceRange slices = slices_of(box, image.depth, pipeline);
+    std::printf("slices %zu %zu %zu\n", slices.first, slices.middle, slices.last);
+  }
+}
+
+template <typename Number, typename Resize>
+void resize_all(const Array& image, const Array& sizes, const Resize& one_size, const std::string& out,
+                const char* descr) {
+  const std::vector<Number> pixels(image.numbers.begin(), image.numbers.end());
+  const auto& shape = image.header.shape;
+  const View<Number> view{pixels.data(), shape.at(0), shape.at(1), shape.size() > 2 ? shape[2] : 1};
+  std::vector<Number> flat;
+  for (std::size_t i = 0; i < sizes.numbers.size(); i += 2) {
+    const auto height = static_cast<std::size_t>(sizes.numbers[i]);
+    const auto width = static_cast<std::size_t>(sizes.numbers[i + 1]);
+    const std::vector<Number> one = one_size(view, height, width);
+    flat.insert(flat.end(), one.begin(), one.end());
+  }
+  write_flat(out, descr, flat);
+}
+
+void resize(const Words& words) {
+  const Interpolation how = words[0] == "area" ? Interpolation::area : Interpolation::linear;
+  const Array image = read_array(words[1], "image"), sizes = read_array(words[1], "sizes");
+  if (image.header.item_bytes == 1) {
+    const auto by = [&](const auto& view, std::size_t h, std::size_t w) { return resized(view, h, w, how); };
+    resize_all<std::uint8_t>(image, sizes, by, words[2], "|u1");
+  } else {
+    const auto by = [](const auto& view, std::size_t h, std::size_t w) { return resized_by_area(view, h, w); };
+    resize_all<std::uint16_t>(image, sizes, by, words[2], "<u2");
+  }
+}
+
+void masks(const Words& words) {
+  const Pipeline pipeline = read_pipeline(words[0]);
+  const Array given = read_array(words[1], "logits"), size = read_array(words[1], "size");
+  const Array numbers = read_array(words[1], "numbers");
+  const std::vector<float> logits(given.numbers.begin(), given.numbers.end());
+  const Size image{static_cast<std::size_t>(size.numbers.at(0)), static_cast<std::size_t>(size.numbers.at(1))};
+  constexpr std::size_t side = 256;
+  std::vector<std::uint8_t> flat;
+  for (std::size_t i = 0; i < numbers.numbers.size(); ++i) {
+    const Mask mask = mask_of(&logits.at(i * side * side), side, image, pipeline);
+    std::vector<std::uint8_t> whole(image.height * image.width, 0);
+    const std::uint8_t* set = mask.inside.data();
+    for (std::size_t y = mask.top; y < mask.bottom; ++y)
+      for (std::size_t x = mask.left; x < mask.right; ++x) whole[y * image.width + x] = *set++;
+    flat.insert(flat.end(), whole.begin(), whole.end());
+    print("next", next_prompt(mask, static_cast<std::size_t>(numbers.numbers[i]), image, pipeline));
+  }
+  write_flat(words[2], "|u1", flat);
+}
+
+int run(const Words& words) {
+  const std::string command = words.empty() ? "" : words[0];
+  const Words rest(words.begin() + (words.empty() ? 0 : 1), words.end());
+  if (command == "read") return read_cases(rest);
+  if (command == "case" && rest.size() == 4) return describe_case(rest), 0;
+  if (command == "resize" && rest.size() == 3) return resize(rest), 0;
+  if (command == "masks" && rest.size() == 3) return masks(rest), 0;
+  if (command == "networks" && rest.size() == 2) return std::printf("%s\n", networks_of(rest[0], rest[1]).c_str()), 0;
+  throw Fault("the commands stand at the top of check.cpp");
+}
+
+}  // namespace
+
+int main(int count, char** words) {
+  try {
+    return run({words + 1, words + count});
+  } catch (const Fault& fault) {
+    std::fprintf(stderr, "error: %s\n", fault.what());
+    return 2;
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "error: %s\n", error.what());
+    return 3;
+  }
+}

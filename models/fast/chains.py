@@ -1,0 +1,75 @@
+"""In which order a volume's slices are encoded, so that boxes share them.
+
+Each box is two chains that begin at its middle slice: upwards to its last slice, and downwards to its first.  A
+chain's slices wait for one another; chains do not.  So all upward chains go up through the volume in step, and
+then all downward ones down: on each slice one batch of boxes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from models import geometry
+from models.geometry import Array
+
+
+@dataclass(frozen=True)
+class Span:
+    """The slices of one box, all included.
+
+    Attributes:
+        first: the lowest.
+        middle: where both chains begin.
+        last: the highest.
+    """
+
+    first: int
+    middle: int
+    last: int
+
+
+@dataclass(frozen=True)
+class Visit:
+    """One slice of a sweep.
+
+    Attributes:
+        z: the slice.
+        boxes: indices of the boxes whose chains pass it, ascending.
+        keep: whether its embedding is kept for the other sweep.
+    """
+
+    z: int
+    boxes: tuple[int, ...]
+    keep: bool = False
+
+
+def span_of(box: Array, depth: int, last_included: bool) -> Span:
+    """The slices of a box (6,) in a volume so deep."""
+    return Span(*geometry.slice_range(box, depth, last_included))
+
+
+def sweeps(spans: Sequence[Span], kept_at_most: int) -> tuple[list[Visit], list[Visit]]:
+    """The upward sweep and the downward one.
+
+    Args:
+        spans: of the boxes.
+        kept_at_most: number of embeddings that memory holds between the sweeps.  Slices of both sweeps beyond
+            it are encoded twice.
+    """
+    up = _passed([range(span.middle, span.last + 1) for span in spans])
+    down = _passed([range(span.first, span.middle) for span in spans])
+    shared = set(sorted(up.keys() & down.keys())[:kept_at_most])
+    return (
+        [Visit(z, tuple(up[z]), z in shared) for z in sorted(up)],
+        [Visit(z, tuple(down[z])) for z in sorted(down, reverse=True)],
+    )
+
+
+def _passed(ranges: Sequence[range]) -> dict[int, list[int]]:
+    """By slice the boxes that pass it."""
+    boxes: dict[int, list[int]] = {}
+    for index, slices in enumerate(ranges):
+        for z in slices:
+            boxes.setdefault(z, []).append(index)
+    return boxes

@@ -1,0 +1,90 @@
+"""The exported networks on OpenVINO, from models compiled beforehand where this processor can run them.
+
+What compiling yields depends on the processor's instruction sets and on OpenVINO's version.  It is kept under a
+key of both (`cache_key`); under another key the network is compiled from its IR, which takes longer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+from pathlib import Path
+
+import numpy as np
+import openvino
+
+from models.geometry import FloatArray
+
+PARTS = ("encoder", "decoder")
+#: Weights stay in the IR's own file, so that what was compiled is small.
+_CACHING = {"CACHE_MODE": "OPTIMIZE_SIZE"}
+
+
+class OpenVinoNetwork:
+    """Encoder and decoder of one folder.
+
+    Args:
+        folder: holds encoder.xml, encoder.bin, decoder.xml and decoder.bin, and may hold compiled models.
+        threads: number of them, by default the number of CPUs that this process may use.
+    """
+
+    def __init__(self, folder: Path, threads: int | None = None) -> None:
+        core, options = openvino.Core(), properties(threads)
+        self._encoder, self._decoder = (_load(core, folder, part, options) for part in PARTS)
+
+    def encode(self, image: FloatArray) -> FloatArray:
+        """(1, 3, S, S) -> (1, 256, 64, 64), a copy: the next inference overwrites the network's own tensor."""
+        return np.array(self._encoder.infer({"image": image}, share_inputs=True, share_outputs=True)["embedding"])
+
+    def decode(self, embedding: FloatArray, boxes: FloatArray) -> FloatArray:
+        """(1, 256, 64, 64) and boxes (N, 4) -> logits (N, 256, 256), overwritten by the next call."""
+        given = {"embedding": embedding, "boxes": boxes}
+        return self._decoder.infer(given, share_inputs=True, share_outputs=True)["low_res_logits"]
+
+
+def properties(threads: int | None = None) -> dict[str, object]:
+    """How OpenVINO computes: in 32-bit floats, one inference at a time on all CPUs given."""
+    return {
+        "INFERENCE_PRECISION_HINT": "f32",
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_NUM_THREADS": str(threads or len(os.sched_getaffinity(0))),
+    }
+
+
+def compile_beforehand(folder: Path) -> list[Path]:
+    """Compile a folder's networks for this processor; returns the files made."""
+    core, made = openvino.Core(), []
+    for part in PARTS:
+        compiled = core.compile_model(str(folder / f"{part}.xml"), "CPU", properties() | _CACHING)
+        path = _compiled_path(folder, part)
+        path.write_bytes(compiled.export_model().getvalue())
+        made.append(path)
+    return made
+
+
+def cache_key() -> str:
+    """What compiled models depend on beside the network: OpenVINO's version and the processor's instructions."""
+    flags = ""
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith(("flags", "Features")):
+            flags = " ".join(sorted(line.partition(":")[2].split()))
+            break
+    facts = f"{openvino.__version__} {platform.machine()} {flags}"
+    return hashlib.sha256(facts.encode()).hexdigest()[:16]
+
+
+def _compiled_path(folder: Path, part: str) -> Path:
+    return folder / f"{part}-{cache_key()}.blob"
+
+
+def _load(core: openvino.Core, folder: Path, part: str, options: dict[str, object]) -> openvino.InferRequest:
+    path = _compiled_path(folder, part)
+    if path.is_file():
+        weights = {"WEIGHTS_PATH": str(folder / f"{part}.bin")}
+        try:
+            compiled = core.import_model(path.read_bytes(), "CPU", options | _CACHING | weights)
+            return compiled.create_infer_request()
+        except RuntimeError:
+            pass  # a blob that OpenVINO refuses is as good as none
+    return core.compile_model(str(folder / f"{part}.xml"), "CPU", options).create_infer_request()
