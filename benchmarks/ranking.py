@@ -144,7 +144,9 @@ def timed(name: str, aggregate: str, mode: BootMode, size: Size) -> tuple[float,
     tasks = made_tasks(size)
     began = time.process_time()
     stability(tasks, scheme, mode, Resampling(tasks, size.samples))
-    return time.process_time() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    # Not ru_maxrss, which a process inherits from whoever started it.
+    peak_kib = int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
+    return time.process_time() - began, peak_kib / 1024
 
 
 def measured(name: str, aggregate: str, mode: BootMode, size: Size, bar: float | None, quick: bool) -> Figure:
