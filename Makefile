@@ -31,9 +31,10 @@ demo: setup
 	@$(BIN)/python evaluate.py docker/boxfill docker/ellipse docker/threshold \
 	  --cases inputs/imgs --gts inputs/gts --out $(DEMO)
 
+# One thread a process: the tests themselves take all cores.
 test: setup setup-models lint
 	@if scripts/setup-browser; then export HARNESS_NEED_BROWSER=1; fi; \
-	HARNESS_NEED_DOCKER=1 $(BIN)/python -m pytest --numprocesses $$(nproc) --dist loadgroup
+	OMP_NUM_THREADS=1 HARNESS_NEED_DOCKER=1 $(BIN)/python -m pytest --numprocesses $$(nproc) --dist loadgroup
 
 lint: setup-python
 	$(BIN)/ruff format --check .
