@@ -244,6 +244,6 @@ def write_case(case: Case, seed: int, folder: Path) -> tuple[Path, Path]:
     for path in paths:
         path.parent.mkdir(parents=True, exist_ok=True)
     spacing = {} if case.spacing_mm is None else {"spacing": np.array(case.spacing_mm)}
-    np.savez_compressed(paths[0], gts=reference_of(case, seed), **spacing)  # type: ignore[arg-type]
+    np.savez_compressed(paths[0], gts=reference_of(case, seed), **spacing)
     np.savez_compressed(paths[1], segs=prediction_of(case, seed))
     return paths

@@ -58,15 +58,12 @@ class LongTable:
             (index of the file), time_limit_s, the metrics (float, NaN where empty), and what else a
             results table has.
         metrics: columns to rank.
-        extra_scores: further score columns of the protocol in the frame; they are not ranked, but an
-            empty one tells of a reference without a class.
         sources: the files.
         warnings: what was odd.
     """
 
     frame: pd.DataFrame
     metrics: tuple[str, ...]
-    extra_scores: tuple[str, ...]
     sources: tuple[Source, ...]
     warnings: tuple[str, ...]
 
@@ -115,10 +112,8 @@ def read_tables(
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         frames.append(rows.assign(source=len(sources), time_limit_s=limit))
         sources.append(Source(path, digest, len(rows), limit, origin))
-    scores = {name for name, metric in protocol.metrics.items() if metric.on_failure != "time_limit"}
     joined = pd.concat(frames, ignore_index=True)
-    extra = tuple(name for name in protocol.metrics if name in scores - set(chosen or ()) and name in joined)
-    return LongTable(joined, chosen or (), extra, tuple(sources), tuple(warnings))
+    return LongTable(joined, chosen or (), tuple(sources), tuple(warnings))
 
 
 def _named_columns(path: Path, frame: pd.DataFrame, columns: Mapping[str, str], protocol: Protocol) -> pd.DataFrame:
