@@ -31,7 +31,7 @@ ARG CHECKPOINT=
 COPY docker/requirements-torch.txt checkpoint[s] /checkpoints/
 RUN mkdir weights && if [ -n "$CHECKPOINT" ]; then cp "/checkpoints/$CHECKPOINT" weights/lite_medsam.pth; fi
 COPY harness/__init__.py harness/errors.py harness/npz.py harness/contract.py harness/
-COPY models/__init__.py models/algorithms.py models/checkpoints.py models/geometry.py models/
+COPY models/__init__.py models/algorithms.py models/checkpoints.py models/geometry.py models/phases.py models/
 COPY models/sam/ models/sam/
 COPY models/fast/__init__.py models/fast/pipeline.py models/fast/
 COPY models/litemedsam/ models/litemedsam/

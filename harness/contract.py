@@ -18,11 +18,13 @@ reference   ``gts``, and for 3D ``spacing``                         as the predi
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from harness.errors import InputError as InputError  # models catch it here
 from harness.errors import PredictionError
 from harness.npz import CHUNK, Array, ArrayHeader, Fault, NpzReader, open_npz, open_untrusted, write_npz
 
@@ -106,16 +108,24 @@ def check_case(path: str | Path) -> CaseFacts:
     return CaseFacts(header.shape, boxes, extra, warned)
 
 
-def read_case(path: str | Path) -> CaseArrays:
+def read_case(path: str | Path, beyond_boxes: bool = True) -> CaseArrays:
     """Read a case.
+
+    Args:
+        path: the file.
+        beyond_boxes: whether slices of a volume are read that lie above all boxes.  Where not, they are zero, take no
+            memory, and what the file holds of them is not checked.
 
     Raises:
         InputError: as `check_case`.
     """
     with open_npz(path, _CASE_REMEDY) as npz:
+        volume = is_volume(case_name(path))
         _check_case_arrays(case_name(path), npz, npz.header(IMAGE_KEY))
-        spacing = npz.read(SPACING_KEY).astype(np.float64) if is_volume(case_name(path)) else None
-        return CaseArrays(npz.read(IMAGE_KEY), npz.read(BOXES_KEY), spacing)
+        boxes = npz.read(BOXES_KEY)
+        slices = math.ceil(boxes[:, 5].max()) + 1 if volume and not beyond_boxes else None
+        spacing = npz.read(SPACING_KEY).astype(np.float64) if volume else None
+        return CaseArrays(npz.read(IMAGE_KEY, first=slices), boxes, spacing)
 
 
 _CASE_REMEDY = (

@@ -62,6 +62,21 @@ class OutDir:
         return self.root / "analysis" / f"{name}.csv"
 
     @property
+    def costs(self) -> Path:
+        """What each attempt cost, with what submissions tell of their own phases (`harness.costs`)."""
+        return self.root / "costs.csv"
+
+    @property
+    def costs_page(self) -> Path:
+        """The same as tables to read, a row a case."""
+        return self.root / "costs.md"
+
+    @property
+    def phases_figure(self) -> Path:
+        """Where the time goes, a stacked bar a submission."""
+        return self.root / "phases.svg"
+
+    @property
     def report(self) -> Path:
         """The report, one HTML file."""
         return self.root / "report.html"
@@ -71,9 +86,14 @@ class OutDir:
         name = f"{case}.npz" if repeat == 1 else f"{case}.{repeat}.npz"
         return self.root / "predictions" / team / name
 
+    @property
+    def logs(self) -> Path:
+        """Folder of all attempts' logs."""
+        return self.root / "logs"
+
     def log(self, team: str, case: str, repeat: int = 1) -> Path:
         """What an attempt wrote to stdout and stderr: its head and tail."""
-        return self.root / "logs" / team / f"{case}.{repeat}.txt"
+        return self.logs / team / f"{case}.{repeat}.txt"
 
     def running_times(self, team: str) -> Path:
         """A team's runtimes in the official format: ``CaseName,RunningTime``."""

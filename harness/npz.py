@@ -211,19 +211,31 @@ class NpzReader:
         with self._member(key) as (header, _):
             return header
 
-    def read(self, key: str, max_bytes: int = MAX_ARRAY_BYTES) -> Array:
-        """One array, in native byte order; at most `max_bytes` of memory besides small buffers."""
+    def read(self, key: str, max_bytes: int = MAX_ARRAY_BYTES, first: int | None = None) -> Array:
+        """One array, in native byte order; at most `max_bytes` of memory besides small buffers.
+
+        Args:
+            key: its key.
+            max_bytes: a larger one is refused.
+            first: only so many rows of the first axis are inflated, if they lie together in the file.  The others are
+                zero and take no memory; what the file holds of them is not looked at, nor is its checksum.
+        """
         with self._member(key) as (header, stream):
             _check_limit(key, header, max_bytes)
-            flat = np.empty(math.prod(header.shape), dtype=header.dtype)
-            if flat.nbytes:
-                _fill(key, stream, flat.view(np.uint8).data)
-            _finish(key, stream)
+            whole = first is None or header.fortran_order or not header.shape or first >= header.shape[0]
+            size = math.prod(header.shape)
+            flat = np.empty(size, header.dtype) if whole else np.zeros(size, header.dtype)
+            inflated = flat if whole else flat[: (first or 0) * math.prod(header.shape[1:])]
+            if inflated.nbytes:
+                _fill(key, stream, inflated.view(np.uint8).data)
+            if whole:
+                _finish(key, stream)
             if header.dtype.kind == "b":
                 # Any byte but 0 counts as true; as 1 it does so in every view of the array.
-                np.minimum(flat.view(np.uint8), 1, out=flat.view(np.uint8))
+                np.minimum(inflated.view(np.uint8), 1, out=inflated.view(np.uint8))
             if not header.dtype.isnative:
-                flat = flat.byteswap(inplace=True).view(header.dtype.newbyteorder("="))
+                inflated.byteswap(inplace=True)
+                flat = flat.view(header.dtype.newbyteorder("="))
             order: Any = "F" if header.fortran_order else "C"
             return flat.reshape(header.shape, order=order)
 

@@ -97,7 +97,7 @@ class Submission:
         image_id: the engine's own id, by which containers are started.
         identity: SHA-256 over the image's config and layer diff-ids, the same in every image store.
         bytes: the image's size.
-        labels: the image's labels.
+        labels: what the image's labels tell (`harness.labels`): its weights, mode and variant.
     """
 
     team: str

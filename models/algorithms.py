@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from models.fast.pipeline import PUBLISHED, Pipeline
+from models.fast.pipeline import PUBLISHED, SHARED, Pipeline
 from models.sam.efficientvit import L0, L1, EfficientViT
 from models.sam.network import SegmentAnything
 from models.sam.repvit import RepViT
@@ -50,6 +50,11 @@ _ALL = (
     _algorithm("repmedsam", "RepMedSAM", "RepViT-M1.0, 64 x 64 grid", RepViT),
 )
 ALGORITHMS = {algorithm.name: algorithm for algorithm in _ALL}
+
+
+def networks_of(name: str) -> Algorithm:
+    """The algorithm whose networks a pipeline of `models.fast.pipeline.PUBLISHED` runs."""
+    return ALGORITHMS["daft" if name == SHARED else name]
 
 
 def build(algorithm: Algorithm, seed: int = 0) -> SegmentAnything:

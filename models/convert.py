@@ -7,43 +7,68 @@ the absent mask, attention biases gathered per window, batch norms.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import openvino
 import torch
+from openvino import opset13
+from openvino._offline_transformations import compress_model_transformation
 from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 from torch import Tensor, nn
 
+from models.fast.pipeline import STORED, Stored
+from models.sam.lean_decoder import LeanDecoder
+from models.sam.lean_tinyvit import LeanTinyViT
 from models.sam.network import SegmentAnything
+from models.sam.repvit import RepViT, lean_repvit
+from models.sam.tinyvit import TinyViT
+
+#: Weights of fewer elements stay 32-bit floats: they take no room, and first layers bear rounding badly.
+_WORTH_STORING = 4096
+#: The axes of weights that are summed over, by kind of layer.
+_SUMMED_AXES = {"Convolution": (1, 2, 3), "GroupConvolution": (2, 3, 4), "ConvolutionBackpropData": (0, 2, 3)}
 
 #: What a CPU with AMX or AVX512-BF16 would otherwise round to bf16.
-F32 = {"INFERENCE_PRECISION_HINT": "f32"}
+F32 = {"INFERENCE_PRECISION_HINT": "f32", "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0"}
 
 
-class _Decoder(nn.Module):
-    """The network's decoding alone, its constants computed once."""
-
-    positions: Tensor
+class _DecoderWithIou(nn.Module):
+    """Logits as they are exported; the expected IoU, which no pipeline asks for, by the plain decoder."""
 
     def __init__(self, network: SegmentAnything) -> None:
         super().__init__()
-        self.prompt_encoder, self.mask_decoder = network.prompt_encoder, network.mask_decoder
-        self.register_buffer("positions", network.prompt_encoder.grid())
+        self.lean, self.network = LeanDecoder(network), network
 
     def forward(self, embedding: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
-        image = embedding + self.prompt_encoder.dense()
-        return self.mask_decoder(image, self.positions, self.prompt_encoder(boxes))
+        return self.lean(embedding, boxes), self.network.decode(embedding, boxes)[1]
 
 
 def encoder_model(network: SegmentAnything, input_size: int) -> openvino.Model:
     """``image`` (1, 3, S, S) float32 in [0, 1] -> ``embedding`` (1, 256, 64, 64)."""
-    return _converted(network.image_encoder, {"image": torch.zeros(1, 3, input_size, input_size)}, ["embedding"])
+    encoder = lean_encoder(network.image_encoder).eval()
+    return _converted(encoder, {"image": torch.zeros(1, 3, input_size, input_size)}, ["embedding"])
 
 
-def decoder_model(network: SegmentAnything) -> openvino.Model:
-    """``embedding`` (1, 256, 64, 64), ``boxes`` (N, 4) -> ``low_res_logits`` (N, 256, 256), ``iou`` (N,), for any N."""
+def lean_encoder(encoder: nn.Module) -> nn.Module:
+    """An encoder rearranged for inference where that is worth while; else the encoder itself."""
+    if isinstance(encoder, TinyViT):
+        return LeanTinyViT(encoder)
+    return lean_repvit(encoder) if isinstance(encoder, RepViT) else encoder
+
+
+def decoder_model(network: SegmentAnything, iou: bool = True) -> openvino.Model:
+    """``embedding`` (1, 256, 64, 64), ``boxes`` (N, 4) -> ``low_res_logits`` (N, 256, 256), ``iou`` (N,), for any N.
+
+    Args:
+        network: whose decoder it is.
+        iou: whether there is the second output, which takes longer than the first.
+    """
+    module, outputs = (_DecoderWithIou, ["low_res_logits", "iou"]) if iou else (LeanDecoder, ["low_res_logits"])
     example = {"embedding": torch.zeros(1, 256, 64, 64), "boxes": torch.tensor([[0.0, 0.0, 9.0, 9.0]] * 2)}
-    return _converted(_Decoder(network).eval(), example, ["low_res_logits", "iou"], {"boxes": [-1, 4]})
+    return _converted(module(network).eval(), example, outputs, {"boxes": [-1, 4]})
 
 
 def _converted(
@@ -61,3 +86,63 @@ def _converted(
     for port, name in zip(model.outputs, outputs, strict=True):
         port.get_tensor().set_names({name})
     return model
+
+
+# ----------------------------------------------------------------------- storing
+
+
+def stored_as(model: openvino.Model, stored: Stored) -> openvino.Model:
+    """The model as it is to be saved; one to be saved otherwise is a copy.
+
+    ``f16`` halves the file by OpenVINO's own compression, which leaves alone what half floats cannot hold.  ``int8``
+    rounds the weights of convolutions and matrix products to 255 steps between minus and plus the largest of each
+    output channel, and keeps a float for each channel beside them; the rest stays as it is.
+
+    Raises:
+        ValueError: ``stored`` is none of `STORED`.
+    """
+    if stored not in STORED:
+        raise ValueError(f"weights stored as {stored!r}: not one of {', '.join(STORED)}. Name one of these.")
+    if stored == "f32":
+        return model
+    compressed = model.clone()
+    if stored == "f16":
+        compress_model_transformation(compressed)
+        return compressed
+    for layer, port, axes in _weights(compressed):
+        constant = layer.input_value(port).get_node()
+        whole, scales = _rounded(np.array(constant.data), axes)
+        widened = opset13.convert(opset13.constant(whole), "f32")
+        product = opset13.multiply(widened, opset13.constant(scales))
+        product.set_friendly_name(f"{constant.get_friendly_name()}/scaled")
+        layer.input(port).replace_source_output(product.output(0))
+    compressed.validate_nodes_and_infer_types()
+    return compressed
+
+
+def _weights(model: openvino.Model) -> Iterator[tuple[openvino.Node, int, tuple[int, ...]]]:
+    """Layers with weights worth storing: the layer, the input that takes them, and which of their axes it sums over."""
+    for layer in model.get_ordered_ops():
+        kind = layer.get_type_name()
+        if kind == "MatMul":
+            turned = layer.get_attributes()
+            axes_by_port = {0: (-2,) if turned["transpose_a"] else (-1,), 1: (-1,) if turned["transpose_b"] else (-2,)}
+        elif kind in _SUMMED_AXES:
+            axes_by_port = {1: _SUMMED_AXES[kind]}
+        else:
+            continue
+        for port, axes in axes_by_port.items():
+            source = layer.input_value(port)
+            # What others use as it is would lie in the file twice.
+            alone = source.get_node().get_type_name() == "Constant" and len(source.get_target_inputs()) == 1
+            if alone and np.prod(list(source.get_shape())) >= _WORTH_STORING:
+                yield layer, port, axes
+
+
+def _rounded(
+    weights: npt.NDArray[np.float32], summed: tuple[int, ...]
+) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]:
+    """Whole numbers of -127 to 127, and what they are to be multiplied by, of as many axes."""
+    scales = np.abs(weights).max(axis=summed, keepdims=True) / np.float32(127)
+    scales[scales == 0] = 1
+    return np.rint(weights / scales).astype(np.int8), scales

@@ -27,7 +27,7 @@ class Command(Protocol):
 
 
 #: Subcommands in the order of the data's way; each is a module of `harness.cli`, imported when used.
-COMMANDS = ("evaluate", "check", "run", "score", "import", "rank", "report", "samples", "doctor")
+COMMANDS = ("evaluate", "check", "run", "score", "import", "rank", "report", "costs", "samples", "doctor")
 #: Those that cannot be named as their module.
 _MODULES = {"import": "importing"}
 

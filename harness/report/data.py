@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from harness.costs import Cost
 from harness.layout import OutDir
 
 FloatArray = npt.NDArray[np.float64]
@@ -78,6 +79,7 @@ class ReportData:
         schemes: scheme -> team -> final rank, of every scheme in the ranking; empty without.
         analysis: the ranking's further tables that there are, by the names in `reading_analysis.SOURCES`.
         manifest: the run's manifest; empty without.
+        costs: what the attempts cost, where some submission tells its phases; else empty.
         absent: sentence by file name for each file that could not be used.
     """
 
@@ -97,6 +99,7 @@ class ReportData:
     schemes: Mapping[str, Mapping[str, float]]
     analysis: Mapping[str, pd.DataFrame]
     manifest: Mapping[str, Any]
+    costs: tuple[Cost, ...]
     absent: Mapping[str, str]
 
     @property

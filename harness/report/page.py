@@ -18,6 +18,7 @@ from harness.report.data import ReportData
 from harness.report.reading import read_report_data
 from harness.report.sections import Section, make_sections
 from harness.report.summary import summarise
+from harness.report.told import random_warning
 
 #: Names of the figures' files: no others in their folder are touched.
 _FIGURES = (
@@ -31,6 +32,7 @@ _FIGURES = (
     "influence",
     "official-corrected",
     "outcomes",
+    "phases",
     "podium-*",
     "rank-frequencies",
     "rank-heatmap-*",
@@ -117,7 +119,7 @@ def _lead(data: ReportData) -> str:
 
 
 def _warnings(data: ReportData) -> list[str]:
-    found: list[str] = []
+    found = [warning] if (warning := random_warning(data)) else []
     for source in (data.manifest, data.ranking_facts):
         for key in ("warnings", "notes"):
             value = source.get(key)

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from harness.contract import is_volume
+from harness.costs import Cost, costs_of
 from harness.errors import InputError
 from harness.layout import OutDir
 from harness.report.data import RUNTIME, SCORES, Bootstrap, ReportData
@@ -72,6 +73,7 @@ def read_report_data(root: Path) -> ReportData:
         schemes=schemes,
         analysis={name: table for name, table in read.items() if table is not None},
         manifest=manifest,
+        costs=_costs(attempts, manifest, out),
         absent=absent,
     )
 
@@ -177,6 +179,12 @@ def _order(attempts: pd.DataFrame, ranking: Mapping[str, tuple[float, float]] | 
         return (rank if math.isfinite(rank) else math.inf, team)
 
     return tuple(sorted(names, key=place))
+
+
+def _costs(attempts: pd.DataFrame, manifest: Mapping[str, Any], out: OutDir) -> tuple[Cost, ...]:
+    """Costs of all attempts, if some submission tells its phases."""
+    costs = tuple(costs_of(attempts, manifest, out)) if out.logs.is_dir() else ()
+    return costs if any(cost.told.phases or cost.told.reason for cost in costs) else ()
 
 
 # --------------------------------------------------------------------------- the optional files

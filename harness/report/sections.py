@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.costs import fold
 from harness.report import analysis_tables as analysis
-from harness.report import tables
+from harness.report import tables, told
 from harness.report.data import RUNTIME, SCORES, ReportData
 from harness.report.figures import (
     attempts,
@@ -28,12 +29,15 @@ from harness.report.figures import (
     stability,
     task_stability,
 )
-from harness.report.figures.style import Drawing
+from harness.report.figures.phases import TITLE, means_of, phases_drawing
+from harness.report.figures.style import Drawing, ranked_names
 from harness.report.overlays import Overlay, make_overlays
 from harness.report.tables import Table
 
 #: Overlay notes that the page lists at most.
 _MOST_NOTES = 60
+#: Phases lines not used that the page names at most.
+_MOST_REFUSED = 20
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,7 @@ def make_sections(data: ReportData, cases: Path | None = None, gts: Path | None 
         _effects(data),
         _comparisons(data),
         _outcomes(data),
+        *_phases(data),
         _overlays(data, cases, gts),
         _manifest(data),
     ]
@@ -91,9 +96,8 @@ def _ranking(data: ReportData) -> Section:
         listed = ", ".join(undefined[:10]) + (f" and {len(undefined) - 10} more" if len(undefined) > 10 else "")
         are = "1 case is" if len(undefined) == 1 else f"{len(undefined)} cases are"
         notes.append(f"{are} left out for all teams in some metric, undefined there: {listed}.")
-    return Section(
-        "ranking", "Ranking", notes, tables=_known(tables.ranking_table(data), analysis.consensus_table(data))
-    )
+    made = _known(tables.ranking_table(data), told.submissions_table(data), analysis.consensus_table(data))
+    return Section("ranking", "Ranking", notes, tables=made)
 
 
 def _distribution(data: ReportData) -> Section:
@@ -198,6 +202,25 @@ def _outcomes(data: ReportData) -> Section:
         [attempts.outcome_drawing(data), *([resources_drawn] if resources_drawn else [])],
         [tables.outcome_table(data), *([resources_table] if resources_table else []), *tables.attempt_tables(data)],
     )
+
+
+def _phases(data: ReportData) -> list[Section]:
+    """Only where some submission tells its phases."""
+    if not data.costs:
+        return []
+    means = means_of(list(fold(data.costs).values()))
+    drawn = phases_drawing(means, data.teams, ranked_names(data.teams, data.ranking is not None))
+    notes = [
+        "Import to write are what submissions say themselves, by a line in their log (docs/running.md); the container "
+        "is what this leaves of the measured wall time: its start and removal, the shell, the end of the process. Of "
+        "submissions that say nothing only the measured time inside is known."
+    ]
+    refused = [f"{cost.team} on {cost.case}: {cost.told.reason}" for cost in data.costs if cost.told.reason]
+    if refused:
+        more = f"; and {len(refused) - _MOST_REFUSED} more" if len(refused) > _MOST_REFUSED else ""
+        notes.append(f"Phases lines that are not used: {'; '.join(refused[:_MOST_REFUSED])}{more}.")
+    made = told.phase_tables(means, data.teams)
+    return [Section("phases", TITLE, notes, [drawn] if drawn else [], made)]
 
 
 def _overlays(data: ReportData, cases: Path | None, gts: Path | None) -> Section:

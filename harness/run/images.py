@@ -15,6 +15,7 @@ import requests
 from docker.errors import APIError, DockerException, ImageNotFound
 
 from harness.errors import EngineError, SubmissionError
+from harness.labels import told_labels
 from harness.records import Submission
 from harness.run.tarballs import as_submission, check_platform, read_tarball
 from harness.submissions import SubmissionSpec, image_identity
@@ -75,7 +76,7 @@ def _describe(client: docker.APIClient, spec: SubmissionSpec, reference: str) ->
         image_id=facts["Id"],
         identity=image_identity(config, facts["Architecture"], facts["Os"], facts["RootFS"].get("Layers") or []),
         bytes=int(facts["Size"]),
-        labels=config.get("Labels") or {},
+        labels=told_labels(config.get("Labels")),
     )
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from harness.errors import SubmissionError
+from harness.labels import told_labels
 from harness.records import Submission
 from harness.submissions import SubmissionSpec, image_identity
 
@@ -113,7 +114,7 @@ def as_submission(spec: SubmissionSpec, facts: TarballFacts) -> Submission:
         image_id="",
         identity=image_identity(container, config["architecture"], config["os"], layers),
         bytes=facts.bytes,
-        labels=container.get("Labels") or {},
+        labels=told_labels(container.get("Labels")),
     )
 
 

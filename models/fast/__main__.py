@@ -10,15 +10,17 @@ from pathlib import Path
 from typing import TypeVar
 
 from harness import contract
-from models.daft import candidates
-from models.fast.pipeline import FILE, MODES, PipelineError, read_pipeline
-from models.fast.segment import Segmenter
+from models import daft
+from models.fast.pipeline import FILE, MODES, SHARED, Mode, PipelineError, read_pipeline
+from models.fast.segment import Network, Segmenter
+from models.phases import Phases
 
 T = TypeVar("T")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Segment; returns the exit code: 0 done, 2 nothing to do it with."""
+    """Segment; returns the exit code: 0 done, 2 some case or the networks are not as they must be."""
+    phases = Phases()
     parser = argparse.ArgumentParser(
         prog="python -m models.fast", description="Segment cases with networks exported by `python -m models export`."
     )
@@ -35,40 +37,79 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not paths:
         print(f"error: {args.inputs}: no .npz file. Mount a folder with cases there.", file=sys.stderr)
         return 2
-    segmenters: dict[Path, Segmenter] = {}
-    try:
-        for path in paths:
-            # Inflating and importing run side by side.
-            reading = _Later(lambda path=path: contract.read_case(path))
-            folder = folder_of(args.networks, contract.case_name(path))
-            if folder not in segmenters:
-                segmenters[folder] = load(folder, args.mode)
-            case = reading.result()
-            labels = segmenters[folder](case.imgs, case.boxes)
-            contract.write_npz(args.outputs / path.name, {contract.SEGMENTATION_KEY: labels}, level=1)
-    except PipelineError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    segmenters, code = _Segmenters(args.networks, args.mode, phases), 0
+    for path in paths:
+        try:
+            _predict(path, args.outputs, segmenters, phases)
+        except (PipelineError, contract.InputError) as error:  # one broken file is no reason to leave the others
+            print(f"error: {error}", file=sys.stderr)
+            code = 2
+    return code
+
+
+def _predict(path: Path, outputs: Path, segmenters: _Segmenters, phases: Phases) -> None:
+    """Segment one case and write its prediction."""
+    # Inflating runs beside importing and loading.
+    reading = _Later(lambda: contract.read_case(path, beyond_boxes=False))
+    segment = segmenters.of(contract.case_name(path))
+    with phases.within("read"):
+        case = reading.result()
+    labels = segment(case.imgs, case.boxes)
+    with phases.within("write"):
+        contract.write_npz(outputs / path.name, {contract.SEGMENTATION_KEY: labels}, level=1)
+    phases.report(contract.case_name(path))
 
 
 def folder_of(root: Path, case: str) -> Path:
     """Where a case's networks lie: the folder itself, or the one in it that the case's name leads to."""
     if (root / FILE).is_file():
         return root
-    names = candidates(case)
+    volumes = root / daft.VOLUMES
+    shared = (volumes / FILE).is_file() and read_pipeline(volumes).algorithm == SHARED
+    names = daft.candidates(case, shared)
     found = [root / name for name in names if (root / name / FILE).is_file()]
     if not found:
         raise PipelineError(f"{root}: it holds no networks, nor {' or '.join(names)}. Export them there.")
     return found[0]
 
 
-def load(folder: Path, mode: str | None) -> Segmenter:
-    """The networks of a folder, ready to segment."""
-    from models.fast.network import OpenVinoNetwork  # brings OpenVINO, whose import is worth doing beside reading
+class _Segmenters:
+    """The networks of one case after the other, of which the last ones are kept: cases of a kind follow one another.
 
-    pipeline = read_pipeline(folder)
-    return Segmenter(OpenVinoNetwork(folder), pipeline if mode is None else pipeline.in_mode(mode))
+    Args:
+        root: an exported folder, or one of several.
+        mode: instead of the exported one, unless None.
+        phases: told of importing, loading, encoding and decoding.
+    """
+
+    def __init__(self, root: Path, mode: Mode | None, phases: Phases) -> None:
+        self._root, self._mode, self._phases = root, mode, phases
+        self._loaded: tuple[Path, Segmenter] | None = None
+
+    def of(self, case: str) -> Segmenter:
+        """Those that a case's name leads to, ready to segment."""
+        folder = folder_of(self._root, case)
+        if self._loaded is None or self._loaded[0] != folder:
+            self._loaded = None  # not two networks at once
+            self._loaded = folder, self._load(folder)
+        return self._loaded[1]
+
+    def _load(self, folder: Path) -> Segmenter:
+        pipeline = read_pipeline(folder)
+        with self._phases.within("import"):  # worth doing beside reading
+            from models.fast.network import OpenVinoNetwork
+        with self._phases.within("load"):
+            network = OpenVinoNetwork(folder, precision=pipeline.precision)
+        timed = TimedNetwork(network, self._phases)
+        return Segmenter(timed, pipeline if self._mode is None else pipeline.in_mode(self._mode))
+
+
+class TimedNetwork:
+    """A network whose work counts as a phase's."""
+
+    def __init__(self, network: Network, phases: Phases) -> None:
+        self.encode = phases.timed("encode", network.encode, "slices")
+        self.decode = phases.timed("decode", network.decode, "masks")
 
 
 class _Later:

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from models.fast.network import compile_beforehand
-from models.fast.pipeline import FILE
+from models.fast.pipeline import FILE, read_pipeline
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Compile; returns the exit code."""
     (root,) = sys.argv[1:] if argv is None else argv
     for file in sorted(Path(root).rglob(FILE)):
-        for path in compile_beforehand(file.parent):
+        for path in compile_beforehand(file.parent, read_pipeline(file.parent).precision):
             print(f"{path}: {path.stat().st_size:,} bytes")
     return 0
 

@@ -3,11 +3,13 @@
 Each box is two chains that begin at its middle slice: upwards to its last slice, and downwards to its first.  A
 chain's slices wait for one another; chains do not.  So all upward chains go up through the volume in step, and
 then all downward ones down: on each slice one batch of boxes.
+
+With a stride a chain visits its ends and, between them, slices of a grid that all boxes share.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from models import geometry
@@ -28,6 +30,14 @@ class Span:
     middle: int
     last: int
 
+    def up(self, stride: int = 1) -> list[int]:
+        """The slices that the upward chain visits, the middle among them."""
+        return _visited(self.middle, self.last, stride)
+
+    def down(self, stride: int = 1) -> list[int]:
+        """The slices that the downward chain visits after the middle."""
+        return _visited(self.first, self.middle, stride)[-2::-1]
+
 
 @dataclass(frozen=True)
 class Visit:
@@ -35,7 +45,7 @@ class Visit:
 
     Attributes:
         z: the slice.
-        boxes: indices of the boxes whose chains pass it, ascending.
+        boxes: indices of the boxes whose chains visit it, ascending.
         keep: whether its embedding is kept for the other sweep.
     """
 
@@ -49,16 +59,16 @@ def span_of(box: Array, depth: int, last_included: bool) -> Span:
     return Span(*geometry.slice_range(box, depth, last_included))
 
 
-def sweeps(spans: Sequence[Span], kept_at_most: int) -> tuple[list[Visit], list[Visit]]:
+def sweeps(spans: Sequence[Span], kept_at_most: int, stride: int = 1) -> tuple[list[Visit], list[Visit]]:
     """The upward sweep and the downward one.
 
     Args:
         spans: of the boxes.
         kept_at_most: number of embeddings that memory holds between the sweeps.  Slices of both sweeps beyond
             it are encoded twice.
+        stride: of the grid of slices between a chain's ends; 1 is every slice.
     """
-    up = _passed([range(span.middle, span.last + 1) for span in spans])
-    down = _passed([range(span.first, span.middle) for span in spans])
+    up, down = _visitors(span.up(stride) for span in spans), _visitors(span.down(stride) for span in spans)
     shared = set(sorted(up.keys() & down.keys())[:kept_at_most])
     return (
         [Visit(z, tuple(up[z]), z in shared) for z in sorted(up)],
@@ -66,10 +76,15 @@ def sweeps(spans: Sequence[Span], kept_at_most: int) -> tuple[list[Visit], list[
     )
 
 
-def _passed(ranges: Sequence[range]) -> dict[int, list[int]]:
-    """By slice the boxes that pass it."""
+def _visited(low: int, high: int, stride: int) -> list[int]:
+    """Both ends and what lies on the grid between them, ascending."""
+    return [z for z in range(low, high + 1) if z in (low, high) or z % stride == 0]
+
+
+def _visitors(chains: Iterable[Sequence[int]]) -> dict[int, list[int]]:
+    """By slice the boxes that visit it."""
     boxes: dict[int, list[int]] = {}
-    for index, slices in enumerate(ranges):
+    for index, slices in enumerate(chains):
         for z in slices:
             boxes.setdefault(z, []).append(index)
     return boxes

@@ -1,7 +1,7 @@
 """The exported networks on OpenVINO, from models compiled beforehand where this processor can run them.
 
 What compiling yields depends on the processor's instruction sets and on OpenVINO's version.  It is kept under a
-key of both (`cache_key`); under another key the network is compiled from its IR, which takes longer.
+key of both (`cache_key`), beside the precision; under another the network is compiled from its IR, which takes longer.
 """
 
 from __future__ import annotations
@@ -9,11 +9,13 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import openvino
 
+from models.fast.pipeline import Precision
 from models.geometry import FloatArray
 
 PARTS = ("encoder", "decoder")
@@ -27,11 +29,18 @@ class OpenVinoNetwork:
     Args:
         folder: holds encoder.xml, encoder.bin, decoder.xml and decoder.bin, and may hold compiled models.
         threads: number of them, by default the number of CPUs that this process may use.
+        precision: what it computes in.
     """
 
-    def __init__(self, folder: Path, threads: int | None = None) -> None:
-        core, options = openvino.Core(), properties(threads)
-        self._encoder, self._decoder = (_load(core, folder, part, options) for part in PARTS)
+    def __init__(self, folder: Path, threads: int | None = None, precision: Precision = "f32") -> None:
+        core, options = openvino.Core(), properties(threads, precision)
+        core.get_versions("CPU")  # the plugin, which both need
+
+        def load(part: str) -> openvino.InferRequest:
+            return _load(core, folder, part, options, _compiled_path(folder, part, precision))
+
+        with ThreadPoolExecutor(len(PARTS)) as at_once:
+            self._encoder, self._decoder = at_once.map(load, PARTS)
 
     def encode(self, image: FloatArray) -> FloatArray:
         """(1, 3, S, S) -> (1, 256, 64, 64), a copy: the next inference overwrites the network's own tensor."""
@@ -43,21 +52,23 @@ class OpenVinoNetwork:
         return self._decoder.infer(given, share_inputs=True, share_outputs=True)["low_res_logits"]
 
 
-def properties(threads: int | None = None) -> dict[str, object]:
-    """How OpenVINO computes: in 32-bit floats, one inference at a time on all CPUs given."""
+def properties(threads: int | None = None, precision: Precision = "f32") -> dict[str, object]:
+    """How OpenVINO computes: in this precision, one inference at a time on all CPUs given."""
     return {
-        "INFERENCE_PRECISION_HINT": "f32",
+        "INFERENCE_PRECISION_HINT": precision,
+        # Where weights are stored as int8, activations would otherwise be rounded to 8 bits too.
+        "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0",
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_NUM_THREADS": str(threads or len(os.sched_getaffinity(0))),
     }
 
 
-def compile_beforehand(folder: Path) -> list[Path]:
+def compile_beforehand(folder: Path, precision: Precision = "f32") -> list[Path]:
     """Compile a folder's networks for this processor; returns the files made."""
     core, made = openvino.Core(), []
     for part in PARTS:
-        compiled = core.compile_model(str(folder / f"{part}.xml"), "CPU", properties() | _CACHING)
-        path = _compiled_path(folder, part)
+        compiled = core.compile_model(str(folder / f"{part}.xml"), "CPU", properties(precision=precision) | _CACHING)
+        path = _compiled_path(folder, part, precision)
         path.write_bytes(compiled.export_model().getvalue())
         made.append(path)
     return made
@@ -74,17 +85,18 @@ def cache_key() -> str:
     return hashlib.sha256(facts.encode()).hexdigest()[:16]
 
 
-def _compiled_path(folder: Path, part: str) -> Path:
-    return folder / f"{part}-{cache_key()}.blob"
+def _compiled_path(folder: Path, part: str, precision: Precision) -> Path:
+    return folder / f"{part}-{precision}-{cache_key()}.blob"
 
 
-def _load(core: openvino.Core, folder: Path, part: str, options: dict[str, object]) -> openvino.InferRequest:
-    path = _compiled_path(folder, part)
-    if path.is_file():
+def _load(
+    core: openvino.Core, folder: Path, part: str, options: dict[str, object], compiled: Path
+) -> openvino.InferRequest:
+    if compiled.is_file():
         weights = {"WEIGHTS_PATH": str(folder / f"{part}.bin")}
         try:
-            compiled = core.import_model(path.read_bytes(), "CPU", options | _CACHING | weights)
-            return compiled.create_infer_request()
+            model = core.import_model(compiled.read_bytes(), "CPU", options | _CACHING | weights)
+            return model.create_infer_request()
         except RuntimeError:
             pass  # a blob that OpenVINO refuses is as good as none
     return core.compile_model(str(folder / f"{part}.xml"), "CPU", options).create_infer_request()

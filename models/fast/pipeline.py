@@ -13,6 +13,12 @@ from typing import Any, Literal, get_args, get_type_hints
 #: published: with the program's defects.  fixed: without them.
 Mode = Literal["published", "fixed"]
 MODES: tuple[Mode, ...] = get_args(Mode)
+#: What networks compute in.
+Precision = Literal["f32", "bf16"]
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+#: What weights lie in the file as.
+Stored = Literal["f32", "f16", "int8"]
+STORED: tuple[Stored, ...] = get_args(Stored)
 
 FILE = "pipeline.json"
 #: Weights of a network nobody trained are drawn from this seed.
@@ -40,6 +46,10 @@ class Pipeline:
         label_value: what a mask's pixels are while it is shrunk: the object's number, or one.
         mode: with the published program's defects or without.
         weights: where they are from: "random, seed N", or "checkpoint SHA256".
+        precision: what the networks compute in.  This and the two below trade accuracy where they are not the default.
+        stored: what weights lie in the file as.
+        stride: of a volume's slices between a box's middle and its ends, those whose number it divides are
+            segmented; logits of the others are interpolated.  1: all are segmented.
     """
 
     algorithm: str
@@ -52,12 +62,14 @@ class Pipeline:
     label_value: Literal["number", "one"]
     mode: Mode = "published"
     weights: str = f"random, seed {SEED}"
+    precision: Precision = "f32"
+    stored: Stored = "f32"
+    stride: int = 1
 
     def in_mode(self, mode: Mode) -> Pipeline:
         """The same algorithm with its defects, or without."""
-        facts = PUBLISHED[self.algorithm]
-        value = facts.label_value if mode == "published" else "one"
-        return replace(facts, label_value=value, mode=mode, weights=self.weights)
+        value = PUBLISHED[self.algorithm].label_value if mode == "published" else "one"
+        return replace(self, label_value=value, mode=mode)
 
     @property
     def label_bits(self) -> int | None:
@@ -78,9 +90,11 @@ class Pipeline:
     @property
     def clipped_to_box(self) -> bool:
         """Whether a 2D mask ends at its box, as DAFT's filter was meant to have it; as published it never acts."""
-        return self.mode == "fixed" and self.algorithm == "daft"
+        return self.mode == "fixed" and self.algorithm in ("daft", SHARED)
 
 
+#: DAFT after the challenge: one model for all volumes, run by a C++ program.
+SHARED = "daft-shared"
 #: The algorithms as published.
 PUBLISHED = {
     pipeline.algorithm: pipeline
@@ -88,10 +102,11 @@ PUBLISHED = {
         Pipeline("litemedsam", 256, "area", "floored", "shrunk", 3, "included", "number"),
         Pipeline("medficientsam", 512, "linear", "exact", "full", 0, "excluded", "one"),
         Pipeline("daft", 256, "area", "floored", "shrunk", 3, "excluded", "number"),
+        Pipeline(SHARED, 256, "area", "floored", "full", 3, "excluded", "one"),
         Pipeline("repmedsam", 256, "area", "floored", "shrunk", 3, "included", "number"),
     )
 }
-_LABEL_BITS = {"litemedsam": 8, "medficientsam": 16, "daft": 16, "repmedsam": 8}
+_LABEL_BITS = {"litemedsam": 8, "medficientsam": 16, "daft": 16, SHARED: 16, "repmedsam": 8}
 
 
 def write_pipeline(pipeline: Pipeline, folder: Path) -> None:
@@ -116,6 +131,8 @@ def read_pipeline(folder: Path) -> Pipeline:
         value: Any = getattr(pipeline, name)
         if not (value in get_args(kind) if get_args(kind) else type(value) is kind):
             raise PipelineError(f"{path}: {name} is {value!r}. {remedy}")
+    if pipeline.stride < 1:
+        raise PipelineError(f"{path}: stride is {pipeline.stride}, not 1 or more. {remedy}")
     if pipeline.algorithm not in PUBLISHED:
         raise PipelineError(f"{path}: algorithm is {pipeline.algorithm!r}. {remedy}")
     return pipeline

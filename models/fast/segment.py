@@ -1,9 +1,16 @@
-"""Segmenting one case: each slice encoded once, boxes decoded in batches, masks painted in place."""
+"""Segmenting one case: each slice encoded once, boxes decoded in batches, masks painted in place.
+
+Memory, however deep a volume is: its slices up to the last that a box needs (the others are zeros that were never
+written, `harness.contract.read_case`), as much for labels where objects are, `KEPT` embeddings (1.5 GiB), with a stride
+`INTERPOLATED_AT_ONCE` maps of logits for each direction (256 MiB), and what OpenVINO takes for its networks.
+"""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from operator import itemgetter
 from typing import Protocol
 
 import numpy as np
@@ -13,11 +20,12 @@ from models.fast.chains import Span, span_of, sweeps
 from models.fast.pipeline import Pipeline
 from models.geometry import Array, FloatArray, Placed
 
-#: Boxes decoded at once; what is left over is decoded one by one.  OpenVINO prepares itself for each new number of
-#: boxes, which costs as much as decoding three, so there are only two numbers.  A box takes some 40 MB meanwhile.
-BATCH = 4
+#: Boxes decoded at once, at most.  A box takes some 40 MB meanwhile.
+BATCH = 8
 #: Embeddings kept between the sweeps of a volume, 4 MiB each.
 KEPT = 384
+#: Boxes whose slices are interpolated in the same sweeps: each chain holds 256 KiB of logits meanwhile.
+INTERPOLATED_AT_ONCE = 512
 #: Embeddings that MedficientSAM's cache holds.
 _PUBLISHED_CACHE = 1024
 
@@ -30,6 +38,25 @@ class Network(Protocol):
 
     def decode(self, embedding: FloatArray, boxes: FloatArray) -> FloatArray:
         """An image's embedding and boxes (N, 4) in pixels of the square -> logits (N, 256, 256)."""
+
+
+@dataclass(frozen=True)
+class _Chain:
+    """How far one box has come, upwards or downwards.
+
+    Attributes:
+        number: the box's, from 1.
+        box: (4,) in the square, as the case has it.
+        prompt: (4,) for the chain's next slice.
+        z: the slice that it visited last; -1 before the first.
+        logits: (256, 256) of that slice, where slices left out are to be interpolated.
+    """
+
+    number: int
+    box: FloatArray
+    prompt: FloatArray
+    z: int = -1
+    logits: FloatArray | None = None
 
 
 class Segmenter:
@@ -53,14 +80,16 @@ class Segmenter:
             boxes: (N, 4), or (N, 6) for a volume.
         """
         shape = imgs.shape[:2] if boxes.shape[1] == 4 else imgs.shape
-        labels = np.zeros(shape, dtype=np.min_scalar_type(len(boxes)))
+        bits = self._pipeline.label_bits
+        # Pages of zeros take no memory until something is painted on them, so labels begin as wide as they end.
+        narrowest = np.dtype(np.uint16 if bits == 16 else np.uint8)
+        labels = np.zeros(shape, dtype=np.promote_types(narrowest, np.min_scalar_type(len(boxes))))
         if boxes.shape[1] == 4:
             self._image(imgs, boxes, labels)
         elif self._pipeline.stale_embeddings:
             self._volume_on_stale_embeddings(imgs, boxes, labels)
         else:
             self._volume(imgs, boxes, labels)
-        bits = self._pipeline.label_bits
         return labels if bits is None else labels.astype(f"uint{bits}", copy=False)
 
     # ----------------------------------------------------------------------- images
@@ -68,59 +97,71 @@ class Segmenter:
     def _image(self, image: Array, boxes: Array, labels: Array) -> None:
         embedding = self._encode(image)
         prompts = [self._prompt(box, labels.shape) for box in boxes]
-        for number, mask in enumerate(self._masks(embedding, prompts, labels.shape), start=1):
+        for number, logits in enumerate(self._logits(embedding, prompts), start=1):
+            mask = self._mask(logits, labels.shape)
             if mask is not None:
                 _paint(labels, _clipped(mask, boxes[number - 1]) if self._pipeline.clipped_to_box else mask, number)
 
     # ----------------------------------------------------------------------- volumes
 
     def _volume(self, volume: Array, boxes: Array, labels: Array) -> None:
-        shape = volume.shape[1:]
-        prompts = self._prompts_of_volume(boxes, shape)
-        spans = self._spans(boxes, len(volume))
-        up, down = sweeps(spans, self._kept)
-        next_up, next_down = list(prompts), list(prompts)
+        at_once = len(boxes) if self._pipeline.stride == 1 else INTERPOLATED_AT_ONCE
+        for begin in range(0, len(boxes), at_once):
+            self._sweep(volume, boxes[begin : begin + at_once], begin + 1, labels)
+
+    def _sweep(self, volume: Array, boxes: Array, first_number: int, labels: Array) -> None:
+        """Segment boxes of a volume together, the first of which has this number."""
+        spans, starts = self._spans(boxes, len(volume)), self._starts(boxes, first_number, labels)
+        upward, downward = sweeps(spans, self._kept, self._pipeline.stride)
+        up, down = list(starts), list(starts)
         embeddings: dict[int, FloatArray] = {}
-        for visit in up:
-            embedding = self._encode(volume[visit.z])
-            if visit.keep:
-                embeddings[visit.z] = embedding
-            masks = self._masks(embedding, [next_up[i] for i in visit.boxes], shape)
-            for i, mask in zip(visit.boxes, masks, strict=True):
-                next_up[i] = self._next_prompt(mask, i + 1, shape, prompts[i])
-                if visit.z == spans[i].middle:
-                    next_down[i] = next_up[i]
-                self._paint_slice(labels[visit.z], mask, i + 1)
-        for visit in down:
-            kept = embeddings.pop(visit.z, None)
-            embedding = self._encode(volume[visit.z]) if kept is None else kept
-            masks = self._masks(embedding, [next_down[i] for i in visit.boxes], shape)
-            for i, mask in zip(visit.boxes, masks, strict=True):
-                next_down[i] = self._next_prompt(mask, i + 1, shape, prompts[i])
-                self._paint_slice(labels[visit.z], mask, i + 1)
+        for visits, chains in ((upward, up), (downward, down)):
+            for visit in visits:
+                kept = embeddings.pop(visit.z, None)
+                embedding = self._encode(volume[visit.z]) if kept is None else kept
+                if visit.keep:
+                    embeddings[visit.z] = embedding
+                decoded = self._logits(embedding, [chains[i].prompt for i in visit.boxes])
+                for i, logits in zip(visit.boxes, decoded, strict=True):
+                    chains[i] = self._advanced(chains[i], visit.z, logits, labels)
+                    if visit.z == spans[i].middle:
+                        down[i] = chains[i]
 
     def _volume_on_stale_embeddings(self, volume: Array, boxes: Array, labels: Array) -> None:
         """In the published order: which embedding a slice gets depends on it."""
-        shape = volume.shape[1:]
-        prompts = self._prompts_of_volume(boxes, shape)
+        stride = self._pipeline.stride
         cached: OrderedDict[int, None] = OrderedDict()
         embedding: FloatArray | None = None
-        for i, span in enumerate(self._spans(boxes, len(volume))):
-            from_middle = prompt = prompts[i]
-            for z in (*range(span.middle, span.last + 1), *range(span.middle - 1, span.first - 1, -1)):
-                if z == span.middle - 1:
-                    prompt = from_middle
-                if z not in cached or embedding is None:
-                    embedding = self._encode(volume[z])
-                cached[z] = None
-                cached.move_to_end(z)
-                if len(cached) > _PUBLISHED_CACHE:
-                    cached.popitem(last=False)
-                (mask,) = self._masks(embedding, [prompt], shape)
-                prompt = self._next_prompt(mask, i + 1, shape, prompts[i])
-                if z == span.middle:
-                    from_middle = prompt
-                self._paint_slice(labels[z], mask, i + 1)
+        spans = self._spans(boxes, len(volume))
+        for span, at_middle in zip(spans, self._starts(boxes, 1, labels), strict=True):
+            for slices in (span.up(stride), span.down(stride)):
+                chain = at_middle
+                for z in slices:
+                    if z not in cached or embedding is None:
+                        embedding = self._encode(volume[z])
+                    cached[z] = None
+                    cached.move_to_end(z)
+                    if len(cached) > _PUBLISHED_CACHE:
+                        cached.popitem(last=False)
+                    (logits,) = self._logits(embedding, [chain.prompt])
+                    chain = self._advanced(chain, z, logits, labels)
+                    if z == span.middle:
+                        at_middle = chain
+
+    def _advanced(self, chain: _Chain, z: int, logits: FloatArray, labels: Array) -> _Chain:
+        """A chain after its next slice, which is painted, and with it the slices that it left out before."""
+        shape = labels.shape[1:]
+        mask = self._mask(logits, shape)
+        self._paint_slice(labels[z], mask, chain.number)
+        if chain.logits is not None:
+            (low, low_logits), (high, high_logits) = sorted(((chain.z, chain.logits), (z, logits)), key=itemgetter(0))
+            for between in range(low + 1, high):
+                share = np.float32((between - low) / (high - low))
+                mixed = (np.float32(1) - share) * low_logits + share * high_logits
+                self._paint_slice(labels[between], self._mask(mixed, shape), chain.number)
+        prompt = self._next_prompt(mask, chain.number, shape, chain.box)
+        # The network overwrites its logits.
+        return replace(chain, prompt=prompt, z=z, logits=None if self._pipeline.stride == 1 else logits.copy())
 
     def _paint_slice(self, labels: Array, mask: Placed | None, number: int) -> None:
         """As published, an object of a volume is painted where its own labels are above 0: not object 256 of 8 bits."""
@@ -130,10 +171,11 @@ class Segmenter:
     def _spans(self, boxes: Array, depth: int) -> list[Span]:
         return [span_of(box, depth, self._pipeline.last_slice == "included") for box in boxes]
 
-    # ----------------------------------------------------------------------- prompts
+    def _starts(self, boxes: Array, first_number: int, labels: Array) -> list[_Chain]:
+        prompts = [self._prompt(box[[0, 1, 3, 4]], labels.shape[1:]) for box in boxes]
+        return [_Chain(number, prompt, prompt) for number, prompt in enumerate(prompts, start=first_number)]
 
-    def _prompts_of_volume(self, boxes: Array, shape: tuple[int, ...]) -> list[FloatArray]:
-        return [self._prompt(box[[0, 1, 3, 4]], shape) for box in boxes]
+    # ----------------------------------------------------------------------- prompts
 
     def _prompt(self, box: Array, shape: tuple[int, ...]) -> FloatArray:
         """A box (4,) of the image in the square."""
@@ -169,16 +211,13 @@ class Segmenter:
     def _encode(self, image: Array) -> FloatArray:
         return self._network.encode(geometry.network_input(image, self._pipeline.input_size, self._interpolation))
 
-    def _masks(
-        self, embedding: FloatArray, prompts: Sequence[FloatArray], shape: tuple[int, ...]
-    ) -> Iterator[Placed | None]:
-        """The masks of prompts on an encoded image, in their order."""
-        begin = 0
-        while begin < len(prompts):
-            end = begin + (BATCH if len(prompts) - begin >= BATCH else 1)
-            for logits in self._network.decode(embedding, np.stack(prompts[begin:end])):
-                yield geometry.mask_of_logits(logits, shape, self._pipeline.input_size)
-            begin = end
+    def _logits(self, embedding: FloatArray, prompts: Sequence[FloatArray]) -> Iterator[FloatArray]:
+        """Logits (256, 256) of prompts on an encoded image, in their order, each good until the next is asked for."""
+        for begin in range(0, len(prompts), BATCH):
+            yield from self._network.decode(embedding, np.stack(prompts[begin : begin + BATCH]))
+
+    def _mask(self, logits: FloatArray, shape: tuple[int, ...]) -> Placed | None:
+        return geometry.mask_of_logits(logits, shape, self._pipeline.input_size)
 
 
 def _paint(labels: Array, mask: Placed | None, number: int) -> None:

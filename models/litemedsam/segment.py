@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Protocol
+
 import numpy as np
 import torch
 from torch.nn import functional
@@ -9,9 +12,15 @@ from torch.nn import functional
 from models import geometry
 from models.fast.pipeline import Mode
 from models.geometry import Array, FloatArray
-from models.sam.network import SegmentAnything
 
 SIDE = 256
+
+
+class Network(Protocol):
+    """What is used of `models.sam.network.SegmentAnything`."""
+
+    image_encoder: Callable[[torch.Tensor], torch.Tensor]
+    decode: Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 
 
 class Segmenter:
@@ -23,7 +32,7 @@ class Segmenter:
             slice's mask on with the object's number as its value; "fixed" does neither.
     """
 
-    def __init__(self, network: SegmentAnything, mode: Mode = "published") -> None:
+    def __init__(self, network: Network, mode: Mode = "published") -> None:
         self._network, self._mode = network, mode
 
     def __call__(self, imgs: Array, boxes: Array) -> Array:

@@ -10,7 +10,10 @@ module          subject
 `prompt`        boxes to tokens
 `decoder`       tokens and image embedding to masks
 `network`       the three parts together
+`lean_tinyvit`  LiteMedSAM's encoder rearranged for inference, which is what is exported
+`lean_decoder`  the decoder likewise
 ==============  ===========================================================================
 
-Every module's parameters bear the names of the published checkpoints, so that these load strictly.
+Every module's parameters bear the names of the published checkpoints, so that these load strictly; but not the lean
+ones', which take over the weights of the others.
 """

@@ -14,7 +14,7 @@ from torch.nn import functional
 from models.sam.layers import LayerNorm2d
 from models.sam.prompt import WIDTH
 
-_HEADS = 8
+HEADS = 8
 _HIDDEN = 2048
 _DEPTH = 2
 #: One mask for an unambiguous prompt, which a box is, and three for ambiguous ones.
@@ -73,7 +73,7 @@ class _TwoWayTransformer(nn.Module):
     def __init__(self, eps: float) -> None:
         super().__init__()
         self.layers = nn.ModuleList(_TwoWayLayer(eps, first=i == 0) for i in range(_DEPTH))
-        self.final_attn_token_to_image = _Attention(WIDTH // 2)
+        self.final_attn_token_to_image = Attention(WIDTH // 2)
         self.norm_final_attn = nn.LayerNorm(WIDTH, eps)
 
     def forward(self, pixels: Tensor, positions: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
@@ -88,14 +88,14 @@ class _TwoWayTransformer(nn.Module):
 class _TwoWayLayer(nn.Module):
     def __init__(self, eps: float, first: bool) -> None:
         super().__init__()
-        self.self_attn = _Attention(WIDTH)
+        self.self_attn = Attention(WIDTH)
         self.norm1 = nn.LayerNorm(WIDTH, eps)
-        self.cross_attn_token_to_image = _Attention(WIDTH // 2)
+        self.cross_attn_token_to_image = Attention(WIDTH // 2)
         self.norm2 = nn.LayerNorm(WIDTH, eps)
         self.mlp = _TokenMlp()
         self.norm3 = nn.LayerNorm(WIDTH, eps)
         self.norm4 = nn.LayerNorm(WIDTH, eps)
-        self.cross_attn_image_to_token = _Attention(WIDTH // 2)
+        self.cross_attn_image_to_token = Attention(WIDTH // 2)
         self._first = first
 
     def forward(self, tokens: Tensor, pixels: Tensor, identity: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
@@ -111,7 +111,7 @@ class _TwoWayLayer(nn.Module):
         return tokens, pixels
 
 
-class _Attention(nn.Module):
+class Attention(nn.Module):
     """Multi-head attention whose heads together are ``inner`` wide."""
 
     def __init__(self, inner: int) -> None:
@@ -130,7 +130,7 @@ class _Attention(nn.Module):
 
 def _heads(x: Tensor) -> Tensor:
     """(B, T, C) -> (B, heads, T, C / heads)."""
-    return x.unflatten(2, (_HEADS, -1)).transpose(1, 2)
+    return x.unflatten(2, (HEADS, -1)).transpose(1, 2)
 
 
 class _TokenMlp(nn.Module):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
 class LayerNorm2d(nn.Module):
@@ -36,6 +37,12 @@ class ConvNorm(nn.Sequential):
         super().__init__()
         self.add_module("c", nn.Conv2d(inputs, outputs, kernel, stride, padding, groups=groups, bias=False))
         self.add_module("bn", nn.BatchNorm2d(outputs))
+
+
+def folded(pair: ConvNorm) -> nn.Conv2d:
+    """One convolution for both, with the batch norm's statistics as they are now."""
+    convolution, norm = pair
+    return fuse_conv_bn_eval(convolution, norm)
 
 
 def sam_neck(inputs: int, outputs: int = 256) -> nn.Sequential:

@@ -8,13 +8,16 @@ Source: Wang et al., "RepViT", arXiv:2307.09283; Wei et al., "Rep-MedSAM" (CVPR 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from models.sam.layers import ConvNorm, sam_neck
+from models.sam.layers import ConvNorm, folded, sam_neck
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,22 @@ class RepViT(nn.Module):
         return self.neck(x)
 
 
+def lean_repvit(encoder: RepViT) -> nn.Module:
+    """The encoder re-parametrised as RepViT is deployed: branches and batch norms folded into convolutions.
+
+    Args:
+        encoder: whose weights it takes as they are now; it stays as it is.
+    """
+    lean = copy.deepcopy(encoder)
+    for parent in list(lean.modules()):
+        for name, module in parent.named_children():
+            if isinstance(module, ConvNorm):
+                setattr(parent, name, folded(module))
+            elif isinstance(module, _RepDepthwise):
+                setattr(parent, name, module.folded())
+    return lean
+
+
 class _RepBlock(nn.Module):
     """Mixing of neighbours, then of channels."""
 
@@ -106,6 +125,14 @@ class _RepDepthwise(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.bn(self.conv(x) + self.conv1(x) + x)
+
+    def folded(self) -> nn.Conv2d:
+        """One convolution for all three and their batch norms."""
+        whole = folded(self.conv)
+        with torch.no_grad():
+            whole.weight[:, :, 1:2, 1:2] += self.conv1.weight + 1
+            whole.bias += self.conv1.bias
+        return fuse_conv_bn_eval(whole, self.bn)
 
 
 class _SqueezeExcite(nn.Module):

@@ -57,14 +57,14 @@ class TinyViT(nn.Module):
         following = [*stages[1:], None]
         self.layers = nn.ModuleList(_Layer(stage, after) for stage, after in zip(stages, following, strict=True))
         self.neck = sam_neck(stages[-1].width)
-        self._grid = stages[-1].grid
+        self.grid = stages[-1].grid
 
     def forward(self, image: Tensor) -> Tensor:
         x = self.patch_embed(image)
         for layer in self.layers:
             x = layer(x)
         tokens = x.transpose(1, 2)
-        return self.neck(tokens.reshape(x.shape[0], -1, self._grid, self._grid))
+        return self.neck(tokens.reshape(x.shape[0], -1, self.grid, self.grid))
 
 
 class _PatchEmbedding(nn.Module):
@@ -86,9 +86,9 @@ class _Layer(nn.Module):
 
     def __init__(self, stage: Stage, after: Stage | None) -> None:
         super().__init__()
-        block = _AttentionBlock if stage.heads else _ConvolutionBlock
+        block = AttentionBlock if stage.heads else ConvolutionBlock
         self.blocks = nn.ModuleList(block(stage) for _ in range(stage.depth))
-        self.downsample = _Merge(stage, after) if after else None
+        self.downsample = Merge(stage, after) if after else None
 
     def forward(self, x: Tensor) -> Tensor:
         for block in self.blocks:
@@ -96,7 +96,7 @@ class _Layer(nn.Module):
         return self.downsample(x) if self.downsample is not None else x
 
 
-class _ConvolutionBlock(nn.Module):
+class ConvolutionBlock(nn.Module):
     """Inverted bottleneck with a residual (MobileNetV2's)."""
 
     def __init__(self, stage: Stage) -> None:
@@ -112,7 +112,7 @@ class _ConvolutionBlock(nn.Module):
         return functional.gelu(x + self.conv3(hidden))
 
 
-class _Merge(nn.Module):
+class Merge(nn.Module):
     """To the next stage's channels and grid; the grid halves or stays."""
 
     def __init__(self, stage: Stage, after: Stage) -> None:
@@ -121,17 +121,17 @@ class _Merge(nn.Module):
         self.conv1 = ConvNorm(stage.width, width)
         self.conv2 = ConvNorm(width, width, 3, stride=stage.grid // after.grid, padding=1, groups=width)
         self.conv3 = ConvNorm(width, width)
-        self._grid = stage.grid
+        self.grid = stage.grid
 
     def forward(self, x: Tensor) -> Tensor:
         if x.ndim == 3:
-            x = _to_grid(x, self._grid)
+            x = _to_grid(x, self.grid)
         x = functional.gelu(self.conv1(x))
         x = functional.gelu(self.conv2(x))
         return self.conv3(x).flatten(2).transpose(1, 2)
 
 
-class _AttentionBlock(nn.Module):
+class AttentionBlock(nn.Module):
     """Attention within windows, a depthwise convolution, and an MLP, on tokens (B, HW, C)."""
 
     def __init__(self, stage: Stage) -> None:
@@ -139,16 +139,16 @@ class _AttentionBlock(nn.Module):
         self.attn = _WindowAttention(stage.width, stage.heads, stage.window)
         self.local_conv = ConvNorm(stage.width, stage.width, 3, padding=1, groups=stage.width)
         self.mlp = _Mlp(stage.width)
-        self._grid, self._window = stage.grid, stage.window
+        self.grid, self.window = stage.grid, stage.window
 
     def forward(self, x: Tensor) -> Tensor:
         x = x + self._windowed(x)
-        x = self.local_conv(_to_grid(x, self._grid)).flatten(2).transpose(1, 2)
+        x = self.local_conv(_to_grid(x, self.grid)).flatten(2).transpose(1, 2)
         return x + self.mlp(x)
 
     def _windowed(self, x: Tensor) -> Tensor:
         batch, _, channels = x.shape
-        grid, window = self._grid, self._window
+        grid, window = self.grid, self.window
         # The margin is zero before the attention's own norm, so its tokens are not nothing to the others.
         margin = -grid % window
         padded = functional.pad(x.view(batch, grid, grid, channels), (0, 0, 0, margin, 0, margin))
@@ -170,14 +170,14 @@ class _WindowAttention(nn.Module):
         self.proj = nn.Linear(width, width)
         self.attention_biases = nn.Parameter(torch.zeros(heads, window * window))
         self.register_buffer("_offsets", _offset_table(window), persistent=False)
-        self._heads = heads
+        self.heads = heads
 
     def forward(self, x: Tensor) -> Tensor:
         batch, tokens, width = x.shape
         # Head by head a query, a key and a value lie beside one another.
-        parts = self.qkv(self.norm(x)).view(batch, tokens, self._heads, 3, width // self._heads)
+        parts = self.qkv(self.norm(x)).view(batch, tokens, self.heads, 3, width // self.heads)
         query, key, value = parts.permute(3, 0, 2, 1, 4)
-        scores = query @ key.transpose(-2, -1) * (width // self._heads) ** -0.5
+        scores = query @ key.transpose(-2, -1) * (width // self.heads) ** -0.5
         attention = (scores + self.attention_biases[:, self._offsets]).softmax(dim=-1)
         return self.proj((attention @ value).transpose(1, 2).reshape(batch, tokens, width))
 

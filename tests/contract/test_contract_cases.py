@@ -74,6 +74,24 @@ def test_a_good_3d_case(tmp_path: Path) -> None:
     np.testing.assert_array_equal(case.imgs, VOLUME)
 
 
+@pytest.mark.parametrize(("z_max", "slices"), [([2, 1], 3), ([2.2, 0], 4), ([0, 0], 1), ([6, 6], 6), ([5, 1], 6)])
+def test_slices_above_all_boxes_may_be_left_out(tmp_path: Path, z_max: list[float], slices: int) -> None:
+    volume = np.random.default_rng(1).integers(1, 200, (6, 20, 30), np.uint8)
+    boxes = np.array([[1, 1, 0, 9, 9, z] for z in z_max])
+    path = save(tmp_path, "3DBox_CT_0001", imgs=volume, boxes=boxes, spacing=SPACING)
+    case = read_case(path, beyond_boxes=False)
+    assert case.imgs.shape == volume.shape
+    np.testing.assert_array_equal(case.imgs[:slices], volume[:slices])
+    assert not case.imgs[slices:].any()
+    np.testing.assert_array_equal(case.boxes, boxes)
+    np.testing.assert_array_equal(read_case(path).imgs, volume)
+
+
+def test_of_an_image_all_is_read(tmp_path: Path) -> None:
+    path = save(tmp_path, imgs=IMAGE + 7, boxes=np.array([[0, 0, 3, 2]]))
+    np.testing.assert_array_equal(read_case(path, beyond_boxes=False).imgs, IMAGE + 7)
+
+
 @pytest.mark.parametrize(
     ("imgs", "fault"),
     [

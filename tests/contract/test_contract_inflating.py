@@ -82,3 +82,33 @@ def test_memory_stays_at_the_array(tmp_path: Path) -> None:
     tracemalloc.stop()
     assert small < 2 << 20
     assert large < array.nbytes + (2 << 20)
+
+
+@pytest.mark.parametrize("dtype", ["u1", ">u2", "?", "<f4"])
+@pytest.mark.parametrize("first", [0, 1, 5, 8, 9, 99])
+def test_the_first_rows_alone(tmp_path: Path, first: int, dtype: str) -> None:
+    array = NOISE.integers(0, 2 if dtype == "?" else 250, (9, 40, 50)).astype(dtype)
+    np.savez_compressed(tmp_path / "a.npz", segs=array)
+    array[first:] = 0
+    with open_npz(tmp_path / "a.npz") as file:
+        read = file.read("segs", first=first)
+    np.testing.assert_array_equal(read, array)
+    assert read.dtype == array.dtype.newbyteorder("=")
+
+
+def test_rows_that_do_not_lie_together_are_all_read(tmp_path: Path) -> None:
+    array = np.asfortranarray(NOISE.integers(0, 9, (4, 30, 20)))
+    np.savez_compressed(tmp_path / "a.npz", segs=array)
+    with open_npz(tmp_path / "a.npz") as file:
+        np.testing.assert_array_equal(file.read("segs", first=1), array)
+
+
+def test_rows_not_asked_for_are_not_inflated(tmp_path: Path) -> None:
+    """A stream cut after two thirds: its first half is read, whose end nothing vouches for."""
+    array = np.repeat(NOISE.integers(0, 256, (32, 1 << 12), np.uint8), 4, axis=1)
+    data = npy(array)
+    path = write(tmp_path / "a.npz", [Member("segs.npy", data, packed=deflate(data)[: len(deflate(data)) * 2 // 3])])
+    with open_npz(path) as file:
+        np.testing.assert_array_equal(file.read("segs", first=16)[:16], array[:16])
+        with pytest.raises(InputError), open_npz(path) as again:
+            again.read("segs", first=31)

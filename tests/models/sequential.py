@@ -27,20 +27,27 @@ class Program:
     labels: type  # of the output
     by_torch: bool  # enlarges logits by torch and applies the sigmoid
     keeps_references: bool = False
+    margin: int = 0  # of the next box from a mask at full size
 
 
 PROGRAMS = {
     "litemedsam": Program(256, cv2.INTER_AREA, False, False, 1, np.uint8, True),
     "medficientsam": Program(512, cv2.INTER_LINEAR, True, True, 0, np.uint16, False, True),
     "daft": Program(256, cv2.INTER_AREA, False, False, 0, np.uint16, False),
+    "daft-shared": Program(256, cv2.INTER_AREA, False, True, 0, np.uint16, False, margin=3),
     "repmedsam": Program(256, cv2.INTER_AREA, False, False, 1, np.uint8, True),
 }
 
 
 class Sequential:
-    """A network run by a program, with its defects or without."""
+    """A network run by a program, with its defects or without.
 
-    def __init__(self, network, name: str, mode: str) -> None:
+    With a stride above 1, which no published program of these has, a chain skips slices off the grid; they are filled
+    in afterwards from whole logit maps.
+    """
+
+    def __init__(self, network, name: str, mode: str, stride: int = 1) -> None:
+        self.stride = stride
         self.network, self.program, self.name, self.published = network, PROGRAMS[name], name, mode == "published"
         self.empty_slices = self.moved_boxes = 0
 
@@ -52,8 +59,8 @@ class Sequential:
         segs = np.zeros(image.shape[:2], dtype=np.int64)
         embedding = self.encode(image)
         for number, box in enumerate(boxes, start=1):
-            mask = self.decode(embedding, self.scaled(box, segs.shape), segs.shape)
-            if self.name == "daft" and not self.published:
+            mask = self.mask(self.decode(embedding, self.scaled(box, segs.shape)), segs.shape)
+            if self.name.startswith("daft") and not self.published:
                 inside = np.zeros(segs.shape, dtype=bool)
                 inside[int(box[1]) : int(box[3]) + 1, int(box[0]) : int(box[2]) + 1] = True
                 mask = mask & inside
@@ -77,12 +84,24 @@ class Sequential:
         for number, (x_min, y_min, z_min, x_max, y_max, z_max) in enumerate(boxes.tolist(), start=1):
             default = self.scaled(np.array([x_min, y_min, x_max, y_max]), shape)
             middle = int((z_max - z_min) / 2 + z_min)
+            end = min(z_max + self.program.last, depth)
             own = np.zeros(volume.shape, dtype=bool)
-            for z in range(middle, min(z_max + self.program.last, depth)):
-                box = default if z == middle else self.following(own[z - 1], number, default)
-                own[z] = self.decode(embed(z), box, shape)
-            for z in range(middle - 1, z_min - 1, -1):
-                own[z] = self.decode(embed(z), self.following(own[z + 1], number, default), shape)
+            maps: dict[int, torch.Tensor] = {}
+            for chain in (range(middle, end), range(middle, z_min - 1, -1)):
+                before = None
+                for z in chain:
+                    if z % self.stride and z not in (middle, end - 1, z_min):
+                        continue
+                    if z not in maps:
+                        box = default if before is None else self.following(own[before], number, default)
+                        maps[z] = self.decode(embed(z), box)
+                        own[z] = self.mask(maps[z], shape)
+                    before = z
+            for z in range(z_min, end):
+                if z not in maps:
+                    below, above = max(v for v in maps if v < z), min(v for v in maps if v > z)
+                    part = np.float32((z - below) / (above - below))
+                    own[z] = self.mask((1 - part) * maps[below].numpy() + part * maps[above].numpy(), shape)
             if self.stored(number) > 0:
                 segs[own] = self.stored(number)
         return self.finished(segs)
@@ -105,11 +124,15 @@ class Sequential:
         padded = np.pad(unit, ((0, side - height), (0, side - width), (0, 0)))
         return self.network.image_encoder(torch.tensor(padded).float().permute(2, 0, 1)[None])
 
-    def decode(self, embedding: torch.Tensor, box: np.ndarray, shape) -> np.ndarray:
+    def decode(self, embedding: torch.Tensor, box: np.ndarray) -> torch.Tensor:
+        """Logits (1, 256, 256)."""
+        return self.network.decode(embedding, torch.tensor(box, dtype=torch.float32)[None])[0].clone()
+
+    def mask(self, logits, shape) -> np.ndarray:
         side = self.program.side
         scale = side / max(shape)
         height, width = (int(n * scale + 0.5) for n in shape)
-        logits, _ = self.network.decode(embedding, torch.tensor(box, dtype=torch.float32)[None])
+        logits = torch.as_tensor(logits)
         if side > 256:
             logits = functional.interpolate(logits[None], (side, side), mode="bilinear")[0]
         logits = logits[:, :height, :width]
@@ -131,7 +154,8 @@ class Sequential:
                 return default
             y, x = np.where(previous)
             self.moved_boxes += 1
-            return self.scaled(np.array([x.min(), y.min(), x.max(), y.max()]), previous.shape)
+            box, more = self.scaled(np.array([x.min(), y.min(), x.max(), y.max()]), previous.shape), self.program.margin
+            return np.clip(box + [-more, -more, more, more], 0, side) if more else box
         kind = self.program.labels if self.published else np.uint8
         value = np.array(number).astype(kind) if self.published else kind(1)
         scale = side / max(previous.shape)

@@ -1,14 +1,8 @@
-"""The C++ program: its files against numpy, its pixels against OpenCV and torch, its masks against the published order.
-
-What needs no OpenVINO is built with AddressSanitizer and UndefinedBehaviorSanitizer, which end a program at the
-first fault with a report on stderr.
-"""
+"""The C++ program: its files against numpy, its pixels against OpenCV and torch, all under sanitizers."""
 
 from __future__ import annotations
 
 import io
-import shutil
-import subprocess
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -20,68 +14,20 @@ torch = pytest.importorskip("torch")
 openvino = pytest.importorskip("openvino")
 cv2 = pytest.importorskip("cv2")
 
-from models import convert, daft, geometry  # noqa: E402
-from models.algorithms import ALGORITHMS, build  # noqa: E402
+from models import daft, geometry  # noqa: E402
 from models.fast.chains import span_of  # noqa: E402
-from models.fast.pipeline import PUBLISHED, write_pipeline  # noqa: E402
+from models.fast.pipeline import PUBLISHED, SHARED, write_pipeline  # noqa: E402
 from tests.contract.forge import BZIP2, STORED, Member, archive, claim, deflate, npy, write  # noqa: E402
+from tests.models.cpp_program import MARKS, built_check, case_file, flat, pipeline_file, run  # noqa: E402
 from tests.models.sequential import Sequential  # noqa: E402
-from tests.models.stub_network import StubNetwork  # noqa: E402
-from tests.models.test_fast import image_of_blobs, volume_of_blobs  # noqa: E402
 
-SOURCE = Path(__file__).resolve().parents[2] / "models" / "cpp"
-HAS_TOOLS = shutil.which("g++") and shutil.which("cmake") and Path("/usr/include/isa-l.h").exists()
-pytestmark = [
-    pytest.mark.skipif(not HAS_TOOLS, reason="needs g++, cmake and ISA-L (apt-get install g++ cmake libisal-dev)"),
-    pytest.mark.xdist_group("cpp"),  # one build for all of them
-]
+pytestmark = MARKS
 NAMES = tuple(PUBLISHED)
-
-
-def compiled(folder: Path, target: str, *options: str) -> Path:
-    """Build a target, warnings being errors."""
-    for command in (
-        ["cmake", "-S", SOURCE, "-B", folder, "-DCMAKE_CXX_FLAGS=-Werror", *options],
-        ["cmake", "--build", folder, "--target", target, "--parallel", "2"],
-    ):
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
-    return folder / target
 
 
 @pytest.fixture(scope="session")
 def check(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What needs no OpenVINO, under sanitizers."""
-    folder = tmp_path_factory.mktemp("check")
-    return compiled(folder, "check", "-DWITH_OPENVINO=OFF", "-DWITH_CHECK=ON", "-DSANITIZE=ON")
-
-
-@pytest.fixture(scope="session")
-def segment(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The program itself."""
-    development = Path(openvino.__file__).parent / "cmake"
-    return compiled(tmp_path_factory.mktemp("segment"), "segment", f"-DOpenVINO_DIR={development}")
-
-
-def run(program: Path, *words: object, code: int = 0) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run([program, *map(str, words)], capture_output=True, text=True, check=False)
-    assert done.returncode == code, done.stdout + done.stderr
-    return done
-
-
-def flat(path: Path) -> np.ndarray:
-    with np.load(path) as file:
-        return file["flat"]
-
-
-def case_file(path: Path, imgs: np.ndarray, boxes: np.ndarray) -> Path:
-    np.savez_compressed(path, imgs=imgs, boxes=boxes, spacing=np.ones(3))
-    return path
-
-
-def pipeline_file(folder: Path, pipeline: Any) -> Path:
-    write_pipeline(pipeline, folder)
-    return folder / "pipeline.json"
+    return built_check(tmp_path_factory.getbasetemp())
 
 
 # --------------------------------------------------------------------------- pixels
@@ -318,148 +264,50 @@ def test_damaged_files_never_bring_it_down(check: Path, tmp_path: Path) -> None:
     assert len(done.stdout.splitlines()) == len(paths)
 
 
-def test_dafts_models_by_the_cases_name(check: Path, tmp_path: Path) -> None:
-    names = [f"{d}DBox_{m}_1" for d in (2, 3) for m in ("CT", "MR", "PET", "OCT", "US", "X-Ray", "CXR", "Mammo", "?")]
-    names += ["OCT_of_CT", "aMicroscopeb", "Dermoscope", "2DBox_Endoscope_3", "2DBox_Microscopy_1", "Fundus", ""]
+NAMES_OF_CASES = [
+    *(f"{d}DBox_{m}_1" for d in (2, 3) for m in ("CT", "MR", "PET", "OCT", "US", "X-Ray", "CXR", "Mammo", "?")),
+    *(
+        "OCT_of_CT",
+        "aMicroscopeb",
+        "Dermoscope",
+        "2DBox_Endoscope_3",
+        "2DBox_Microscopy_1",
+        "Fundus",
+        "3D",
+        "a3D_CT",
+        "",
+    ),
+]
+
+
+@pytest.mark.parametrize("algorithm", ["daft", SHARED])
+def test_dafts_models_by_the_cases_name(check: Path, tmp_path: Path, algorithm: str) -> None:
     for present in (daft.MODELS, (daft.GENERAL, daft.ELSE), (daft.ELSE,)):
-        root = tmp_path / str(len(present))
+        root, shared = tmp_path / str(len(present)), algorithm == SHARED and daft.VOLUMES in present
         for model in present:
             (root / model).mkdir(parents=True)
-            (root / model / "pipeline.json").touch()
-        for name in names:
-            want = next(model for model in daft.candidates(name) if model in present)
+            write_pipeline(PUBLISHED[algorithm], root / model)
+        for name in NAMES_OF_CASES:
+            want = next(model for model in daft.candidates(name, shared) if model in present)
             assert run(check, "networks", root, name).stdout == f"{root / want}\n"
     assert "general" in run(check, "networks", tmp_path, "x", code=2).stderr
 
 
-# --------------------------------------------------------------------------- masks through volumes
-
-
-class Module(torch.nn.Module):
-    """A function of the stub as a module, which is what can be converted."""
-
-    def __init__(self, call: Any) -> None:
-        super().__init__()
-        self.call = call
-
-    def forward(self, *inputs: torch.Tensor) -> Any:
-        return self.call(*inputs)
-
-
-def export_stub(folder: Path, pipeline: Any) -> None:
-    """The stub's networks in the export's format."""
-    folder.mkdir(parents=True)
-    stub, side = StubNetwork(pipeline.input_size), pipeline.input_size
-
-    def decode(embedding: torch.Tensor, boxes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        logits = stub.decode(embedding, boxes)[0]
-        return logits, logits[:, 0, 0]
-
-    encoder = convert._converted(Module(stub.image_encoder), {"image": torch.zeros(1, 3, side, side)}, ["embedding"])
-    example = {"embedding": torch.zeros(1, 256, 64, 64), "boxes": torch.ones(2, 4)}
-    outputs = ["low_res_logits", "iou"]
-    openvino.save_model(encoder, folder / "encoder.xml", compress_to_fp16=False)
-    openvino.save_model(
-        convert._converted(Module(decode), example, outputs, {"boxes": [-1, 4]}), folder / "decoder.xml", False
-    )
-    write_pipeline(pipeline, folder)
-
-
-def predicted(segment: Path, networks: Path, folder: Path, imgs: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-    """What the program makes of one case."""
-    for name in ("in", "out"):
-        (folder / name).mkdir(exist_ok=True)
-    case_file(folder / "in" / "case.npz", imgs, boxes)
-    run(segment, "--networks", networks, "-i", folder / "in", "-o", folder / "out")
-    assert [path.name for path in (folder / "out").iterdir()] == ["case.npz"]
-    with np.load(folder / "out" / "case.npz") as file:
-        return file["segs"]
-
-
-@pytest.mark.parametrize("mode", ["published", "fixed"])
-@pytest.mark.parametrize("name", NAMES)
-def test_volumes_and_images_in_the_published_order(segment: Path, tmp_path: Path, name: str, mode: str) -> None:
-    """The same labels as box after box and slice after slice, with an empty slice and a box of one slice."""
-    pipeline = PUBLISHED[name].in_mode(mode)
-    export_stub(tmp_path / "networks", pipeline)
-    reference = Sequential(StubNetwork(pipeline.input_size), name, mode)
-    volume, boxes = volume_of_blobs((9, 60, 83), seed=3)
-    boxes[0, [2, 5]] = 0, 8
-    volume[5] = 7
-    boxes = np.concatenate([boxes, boxes])  # more of them than are decoded at once
-    boxes[7, 5] = boxes[7, 2] + (pipeline.last_slice == "excluded")
-    for imgs, prompts in ((volume, boxes), image_of_blobs((120, 90), 12, seed=4)):
-        want = reference(imgs, prompts)
-        got = predicted(segment, tmp_path / "networks", tmp_path, imgs, prompts)
-        assert got.dtype == (want.dtype if mode == "published" else np.uint8)
-        np.testing.assert_array_equal(got, want)
-        assert len(np.unique(got)) > 3
-    assert reference.moved_boxes > 5
-    assert reference.empty_slices > 0
-
-
-@pytest.mark.parametrize("mode", ["published", "fixed"])
-def test_more_than_255_boxes(segment: Path, tmp_path: Path, mode: str) -> None:
-    pipeline = PUBLISHED["litemedsam"].in_mode(mode)
-    export_stub(tmp_path / "networks", pipeline)
-    image, boxes = image_of_blobs((200, 180), 300, seed=5)
-    got = predicted(segment, tmp_path / "networks", tmp_path, image, boxes)
-    want = Sequential(StubNetwork(256), "litemedsam", mode)(image, boxes)
-    assert got.dtype == (np.uint8 if mode == "published" else np.uint16)
-    np.testing.assert_array_equal(got, want)
-
-
-def test_baked_networks_give_the_same_and_broken_ones_are_made_anew(segment: Path, tmp_path: Path) -> None:
-    networks = tmp_path / "networks"
-    export_stub(networks, PUBLISHED["daft"])
-    volume, boxes = volume_of_blobs((5, 40, 50), seed=1)
-    plain = predicted(segment, networks, tmp_path, volume, boxes)
-    run(segment, "--bake", "--networks", networks)
-    blobs = sorted(networks.glob("*.blob"))
-    assert [path.name.split("-")[0] for path in blobs] == ["decoder", "encoder"]
-    np.testing.assert_array_equal(predicted(segment, networks, tmp_path, volume, boxes), plain)
-    blobs[1].write_bytes(b"no blob" * 9)
-    np.testing.assert_array_equal(predicted(segment, networks, tmp_path, volume, boxes), plain)
-
-
-def test_errors_name_the_file_and_leave_other_cases_alone(segment: Path, tmp_path: Path) -> None:
-    export_stub(tmp_path / "networks", PUBLISHED["repmedsam"])
-    for name in ("in", "out"):
-        (tmp_path / name).mkdir()
-    words = ["--networks", tmp_path / "networks", "-i", tmp_path / "in", "-o", tmp_path / "out"]
-    assert "no .npz file" in run(segment, *words, code=2).stderr
-    case_file(tmp_path / "in" / "b.npz", *image_of_blobs((50, 40), 2, seed=1))
-    (tmp_path / "in" / "a.npz").write_bytes(GOOD[:50])
-    assert "a.npz: it is no zip archive" in run(segment, *words, code=2).stderr
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["b.npz"]
-    (tmp_path / "in" / "a.npz").unlink()
-    assert "no such folder" in run(segment, *words[:-1], tmp_path / "absent", code=2).stderr
-    assert "--precision" in run(segment, *words, "--precision", "f8", code=2).stderr
-    pipeline = tmp_path / "networks" / "pipeline.json"
-    for text in ("", "{", "[]", pipeline.read_text().replace("floored", "rounded"), '{"algorithm": "repmedsam"}'):
-        pipeline.write_text(text)
-        assert "pipeline.json" in run(segment, *words, code=2).stderr
-    pipeline.unlink()
-    assert "python -m models export" in run(segment, *words, code=2).stderr
-
-
-# --------------------------------------------------------------------------- the networks
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", NAMES)
-def test_masks_agree_with_torch(segment: Path, tmp_path: Path, name: str) -> None:
-    """With random weights, whose masks hold a part of the image that is neither none nor all."""
-    algorithm = ALGORITHMS[name]
-    network = build(algorithm, seed=1)
-    image, boxes = image_of_blobs((90, 120), 2, seed=2)
-    openvino.save_model(convert.encoder_model(network, algorithm.input_size), tmp_path / "encoder.xml", False)
-    openvino.save_model(convert.decoder_model(network), tmp_path / "decoder.xml", False)
-    # Not DAFT's fixed mode, which would clip masks to their boxes.
-    write_pipeline(PUBLISHED[name], tmp_path)
-    want = Sequential(network, name, "published")(image, boxes)
-    got = predicted(segment, tmp_path, tmp_path, image, boxes)
-    for number in (1, 2):
-        ours, theirs = got == number, want == number
-        assert 2 * (ours & theirs).sum() >= 0.995 * (ours.sum() + theirs.sum())
-    assert 0.01 < (got > 0).mean() < 0.99
+def test_all_volumes_and_what_went_to_ct_share_dafts_later_model(check: Path, tmp_path: Path) -> None:
+    """By a table of its own: the rule stands in two programs."""
+    for model in ("3D", "CT", "US", "OCT", "lite_medsam", "general"):
+        (tmp_path / model).mkdir()
+        write_pipeline(PUBLISHED[SHARED], tmp_path / model)
+    for name, model in (
+        ("3DBox_CT_0001", "3D"),
+        ("3DBox_MR_0001", "3D"),
+        ("3DBox_US_0001", "3D"),
+        ("2DBox_CT_0001", "3D"),
+        ("2DBox_MR_0001", "3D"),
+        ("what_CT", "3D"),
+        ("2DBox_US_0001", "lite_medsam"),
+        ("2DBox_OCT_0001", "OCT"),
+        ("2DBox_Fundus_0001", "general"),
+        ("something", "lite_medsam"),
+    ):
+        assert run(check, "networks", tmp_path, name).stdout == f"{tmp_path / model}\n"

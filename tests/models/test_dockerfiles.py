@@ -54,6 +54,36 @@ def test_weights_are_told_where_there_are_any(name: str):
         assert 'LABEL cvpr24.weights="${CHECKPOINT:-random, seed 2024}"' in text
 
 
+OF_FAST = [name for name in NAMES if "models.fast.bake" in (ROOT / name).read_text()]
+
+
+def test_images_of_the_fast_pipeline_differ_in_what_they_build_alone():
+    """Docker has no way to share the rest; a change to one of these files is a change to all."""
+    assert len(OF_FAST) > 5
+    bodies = {(ROOT / name).read_text().partition("\n# The networks, from torch to OpenVINO.\n")[2] for name in OF_FAST}
+    assert len(bodies) == 1
+    assert bodies != {""}
+    heads = [[words[1].partition("=") for words in instructions(name) if "=" in words[1]] for name in OF_FAST]
+    for head in heads:
+        assert {key for key, _, _ in head} >= {"ALGORITHM", "CHECKPOINT", "MODE", "PRECISION", "STORED", "STRIDE"}
+
+
+#: What images trade accuracy by.
+VARIANTS = {
+    "docker/litemedsam-bf16/Dockerfile": ("bf16", "f32", "1"),
+    "docker/litemedsam-int8/Dockerfile": ("f32", "int8", "1"),
+    "docker/litemedsam-stride/Dockerfile": ("f32", "f32", "3"),
+}
+
+
+@pytest.mark.parametrize("name", OF_FAST)
+def test_an_image_trades_no_accuracy_unless_its_name_says_so(name: str):
+    declared = {words[1].partition("=")[0]: words[1].partition("=")[2] for words in instructions(name)[:7]}
+    assert tuple(declared[key] for key in ("PRECISION", "STORED", "STRIDE")) == VARIANTS.get(name, ("f32", "f32", "1"))
+    assert declared["ALGORITHM"] == name.split("/")[1].partition("-")[0]
+    assert 'cvpr24.variant="${PRECISION}-${STORED}-stride${STRIDE}"' in (ROOT / name).read_text()
+
+
 def test_versions_are_those_of_the_lock():
     locked = (ROOT / "requirements.lock").read_text()
     for line in (ROOT / "docker" / "requirements-demo.txt").read_text().splitlines():

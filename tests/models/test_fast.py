@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tracemalloc
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -20,11 +22,14 @@ from models import __main__ as commands
 from models import daft, export
 from models.algorithms import ALGORITHMS, build
 from models.fast import __main__ as program
+from models.fast import network
 from models.fast.chains import Span, sweeps
 from models.fast.network import OpenVinoNetwork, cache_key, compile_beforehand
 from models.fast.pipeline import MODES, PUBLISHED, PipelineError, read_pipeline, write_pipeline
 from models.fast.segment import BATCH, Segmenter
 from models.litemedsam.segment import Segmenter as Baseline
+from tests.contract.forge import Member, npy, write
+from tests.models.lively import Remembering, dice, lively
 from tests.models.sequential import Sequential
 from tests.models.stub_network import StubNetwork, StubRuntime
 from tests.models.synthetic import image_of_blobs, volume_of_blobs
@@ -75,7 +80,7 @@ class TestSamePixels:
         labels, want, fast, _ = both(name, mode, image, boxes)
         np.testing.assert_array_equal(labels, want)
         assert fast.encoded == 1
-        assert fast.batches == [BATCH] * (count // BATCH) + [1] * (count % BATCH)
+        assert fast.batches == [BATCH] * (count // BATCH) + [count % BATCH] * (count % BATCH > 0)
         assert len(np.unique(labels)) > count // 2
 
     def test_more_objects_than_eight_bits_hold(self, name, mode):
@@ -96,7 +101,7 @@ class TestSamePixels:
     def test_few_objects_take_eight_bits_when_fixed(self, name, mode):
         image, boxes = image_of_blobs((60, 60), 2, seed=8)
         labels, _, _, _ = both(name, mode, image, boxes)
-        wide = mode == "published" and name in ("medficientsam", "daft")
+        wide = mode == "published" and name in ("medficientsam", "daft", "daft-shared")
         assert labels.dtype == (np.uint16 if wide else np.uint8)
 
 
@@ -121,11 +126,60 @@ def test_stale_embeddings_change_masks_and_are_of_the_published_mode_alone():
     np.testing.assert_array_equal(stale, sound)
 
 
-def test_a_margin_of_boxes_at_full_size_ends_at_the_square():
-    pipeline = replace(PUBLISHED["daft"], next_box="full")
-    volume, boxes = volume_of_blobs((9, 90, 120), 1)
-    labels = Segmenter(StubRuntime(StubNetwork()), pipeline)(volume, boxes)
-    assert len(np.unique(labels)) > 3
+# --------------------------------------------------------------------------- memory
+
+
+@pytest.mark.parametrize("stride", [1, 3])
+def test_embeddings_held_are_bounded_whatever_the_depth(stride):
+    """Beyond the bound slices are encoded twice, to the same masks; wide labels and the volume come on top."""
+    depth, kept = 36, 1
+    volume = np.zeros((depth, 40, 40), np.uint8)
+    volume[:, 10:20, 10:20] = 250
+    # Middles at all heights, so that nearly all slices belong to both sweeps.
+    boxes = np.array([[9, 9, z, 21, 21, end] for z, end in ((24, 35), (0, 8), (0, 35))])
+    alive: set[int] = set()
+    most = 0
+
+    class Counted(StubRuntime):
+        def encode(self, image: np.ndarray) -> np.ndarray:
+            nonlocal most
+            embedding = super().encode(image)
+            alive.add(id(embedding))
+            most = max(most, len(alive))
+            weakref.finalize(embedding, alive.discard, id(embedding))
+            return embedding
+
+    def run(held: int) -> tuple[np.ndarray, int, int]:
+        nonlocal most
+        alive.clear()
+        most = 0
+        network = StubNetwork()
+        labels = Segmenter(Counted(network), replace(PUBLISHED["daft"], stride=stride), held)(volume, boxes)
+        return labels, network.encoded, most
+
+    labels, encoded, at_once = run(kept)
+    assert at_once <= kept + 2  # the one at work, and the one before it until it is replaced
+    every, once, _ = run(depth)
+    np.testing.assert_array_equal(labels, every)
+    assert once < encoded <= 2 * once
+    assert (labels == 3).any()
+
+
+def test_what_a_deep_volume_takes_beside_itself_does_not_grow_with_it():
+    """Traced bytes: labels and embeddings; OpenVINO's own memory is not seen here."""
+
+    def peak_bytes(depth: int) -> int:
+        volume = np.full((depth, 8, 8), 250, np.uint8)
+        volume[:, 0] = 0
+        boxes = np.array([[2, 2, 0, 6, 6, depth - 1], [1, 1, 0, 6, 6, depth // 2]])
+        tracemalloc.start()
+        try:
+            Segmenter(StubRuntime(StubNetwork()), PUBLISHED["daft"], kept=3)(volume, boxes)
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    assert peak_bytes(40) < peak_bytes(12) + (1 << 20)
 
 
 # --------------------------------------------------------------------------- order of work
@@ -180,6 +234,38 @@ def test_the_name_chooses_the_model(case, model):
     assert daft.model_of(case) == model
 
 
+@pytest.mark.parametrize(
+    ("case", "model"),
+    [
+        ("3DBox_CT_0566", "3D"),
+        ("2DBox_CT_0001", "3D"),
+        ("lung_CT", "3D"),
+        ("3DBox_OCT_0001", "3D"),
+        ("3DBox_US_0001", "3D"),
+        ("2DBox_MR_0001", "3D"),
+        ("2DBox_OCT_0001", "OCT"),
+        ("2DBox_US_0525", "lite_medsam"),
+        ("anything", "lite_medsam"),
+    ],
+)
+def test_after_the_challenge_volumes_share_a_model(case, model):
+    assert daft.model_of(case, shared=True) == model
+
+
+def test_the_shared_model_is_known_by_its_export(tmp_path):
+    for name in ("3D", "CT", "lite_medsam"):
+        (tmp_path / name).mkdir()
+        write_pipeline(PUBLISHED["daft"], tmp_path / name)
+    assert program.folder_of(tmp_path, "3DBox_CT_0001") == tmp_path / "CT"
+    write_pipeline(PUBLISHED["daft-shared"], tmp_path / "3D")
+    assert program.folder_of(tmp_path, "3DBox_CT_0001") == tmp_path / "3D"
+    assert program.folder_of(tmp_path, "3DBox_XX_0001") == tmp_path / "3D"
+    assert program.folder_of(tmp_path, "2DBox_US_0001") == tmp_path / "lite_medsam"
+    (tmp_path / "3D" / "pipeline.json").write_text("{")
+    with pytest.raises(PipelineError, match=r"3D/pipeline\.json: it cannot be read"):
+        program.folder_of(tmp_path, "2DBox_US_0001")
+
+
 def test_a_model_that_is_not_there_is_stood_in_for(tmp_path):
     def add(name: str) -> None:
         (tmp_path / name).mkdir(exist_ok=True)
@@ -210,7 +296,16 @@ def test_the_file_has_the_agreed_keys(tmp_path):
         "label_value": "one",
         "mode": "fixed",
         "weights": "random, seed 2024",
+        "precision": "f32",
+        "stored": "f32",
+        "stride": 1,
     }
+
+
+def test_a_variant_stays_one_in_another_mode():
+    variant = replace(PUBLISHED["litemedsam"], precision="bf16", stored="int8", stride=4, weights="checkpoint 12")
+    assert variant.in_mode("fixed") == replace(variant, mode="fixed", label_value="one")
+    assert variant.in_mode("fixed").in_mode("published") == variant
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -230,6 +325,11 @@ def test_pipelines_survive_the_file(tmp_path, name, mode):
         ({"margin": True}, "margin is True"),
         ({"algorithm": "sam"}, "algorithm is 'sam'"),
         ({"colour": 1}, "cannot be read"),
+        ({"precision": "f16"}, "precision is 'f16'"),
+        ({"stored": "bf16"}, "stored is 'bf16'"),
+        ({"stride": 0}, "stride is 0, not 1 or more"),
+        ({"stride": 2.0}, "stride is 2.0"),
+        ({"stride": True}, "stride is True"),
     ],
 )
 def test_a_wrong_file_is_refused(tmp_path, change, fault):
@@ -250,36 +350,8 @@ def test_arithmetic_of_another_square_is_refused(tmp_path, capsys):
 # --------------------------------------------------------------------------- OpenVINO
 
 
-def lively(network: torch.nn.Module, side: int) -> torch.nn.Module:
-    """Random weights, of which masks are all or nothing, turned so that a mask is about half of the square."""
-    decoder = network.mask_decoder
-    with torch.inference_mode():
-        image = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(1))
-        logits, _ = network.decode(network.image_encoder(image), torch.tensor([[60.0, 60.0, 190.0, 190.0]]))
-        low, high = logits.quantile(torch.tensor([0.1, 0.9])).tolist()
-        # One feature becomes the constant 1, which carries an offset; GELU(1) is not 1.
-        *_, enlarge, activate = decoder.output_upscaling
-        last = decoder.output_hypernetworks_mlps[0].layers[2]
-        one = activate(torch.tensor(1.0)).item()
-    with torch.no_grad():
-        gain = 10 / (high - low)
-        last.weight *= gain
-        last.bias *= gain
-        enlarge.weight[:, 0] = 0
-        enlarge.bias[0] = 1
-        last.weight[0] = 0
-        last.bias[0] = 0
-        logits, _ = network.decode(network.image_encoder(image), torch.tensor([[60.0, 60.0, 190.0, 190.0]]))
-        last.bias[0] = -logits.median() / one
-    return network
-
-
-def dice(one: np.ndarray, other: np.ndarray) -> float:
-    return 2 * np.count_nonzero(one & other) / (np.count_nonzero(one) + np.count_nonzero(other))
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ALGORITHMS)
 def test_openvino_against_torch(name, tmp_path, monkeypatch):
     """Networks with weights made lively, exported and baked, in both modes: every object's Dice at least 0.995."""
     algorithm = ALGORITHMS[name]
@@ -289,21 +361,58 @@ def test_openvino_against_torch(name, tmp_path, monkeypatch):
     made = compile_beforehand(tmp_path)
     assert all(path.name.endswith(f"{cache_key()}.blob") for path in made)
     baked, pipeline = OpenVinoNetwork(tmp_path, threads=1), read_pipeline(tmp_path)
-    for path in made:
-        path.write_bytes(b"damaged")
-    compiled = OpenVinoNetwork(tmp_path, threads=1)
+    remembering = Remembering(network)
     volume, boxes = volume_of_blobs((4, 60, 80), 9)
     image, planar = image_of_blobs((100, 140), 3, seed=10)
     for imgs, prompts in ((volume[:2], np.clip(boxes[:2], 0, [80, 60, 0, 80, 60, 1])), (image, planar)):
         for mode in MODES:
             labels = Segmenter(baked, pipeline.in_mode(mode))(imgs, prompts)
-            again = Segmenter(compiled, pipeline.in_mode(mode))(imgs, prompts)
-            np.testing.assert_array_equal(labels, again)
-            want = Sequential(network, name, mode)(imgs, prompts)
+            want = Sequential(remembering, name, mode)(imgs, prompts)
             found = [n for n in range(1, len(prompts) + 1) if (want == n).sum() > 50]
             assert found
             for number in found:
                 assert dice(labels == number, want == number) >= 0.995
+    for path in made:
+        path.write_bytes(b"damaged")
+    compiled = OpenVinoNetwork(tmp_path, threads=1)
+    square = np.random.default_rng(2).random((1, 3, algorithm.input_size, algorithm.input_size), dtype=np.float32)
+    embedding, box = baked.encode(square), np.array([[60, 60, 190, 190]], dtype=np.float32)
+    np.testing.assert_array_equal(compiled.encode(square), embedding)
+    np.testing.assert_array_equal(compiled.decode(embedding, box), baked.decode(embedding, box))
+
+
+def test_the_program_reads_no_further_than_boxes_reach(tmp_path, monkeypatch):
+    """Of a file whose checksum is wrong, which shows at its end alone; the prediction is as deep as the volume."""
+    volume, boxes = volume_of_blobs((9, 50, 60), 1)
+    boxes[:, 5] = np.minimum(boxes[:, 5], 5)
+    boxes[:, 2] = np.minimum(boxes[:, 2], 4)
+    arrays = {"boxes": boxes, "spacing": np.ones(3)}
+    members = [
+        Member("imgs.npy", npy(volume), lies={"crc": 1}),
+        *(Member(f"{k}.npy", npy(a)) for k, a in arrays.items()),
+    ]
+    write(tmp_path / "3DBox_CT_0001.npz", members)
+    write_pipeline(PUBLISHED["litemedsam"], tmp_path)
+    monkeypatch.setattr(network, "OpenVinoNetwork", lambda folder, precision: StubRuntime(StubNetwork()))
+    (tmp_path / "out").mkdir()
+    assert program.main(["-i", str(tmp_path), "-o", str(tmp_path / "out"), "--networks", str(tmp_path)]) == 0
+    segs = contract.read_prediction(tmp_path / "out" / "3DBox_CT_0001.npz", volume.shape).array
+    np.testing.assert_array_equal(segs, Sequential(StubNetwork(), "litemedsam", "published")(volume, boxes))
+    assert segs[:6].any()
+
+
+def test_a_broken_case_costs_the_others_nothing(tmp_path, monkeypatch, capsys):
+    inputs, outputs = tmp_path / "in", tmp_path / "out"
+    inputs.mkdir()
+    outputs.mkdir()
+    image, boxes = image_of_blobs((40, 50), 2, seed=3)
+    (inputs / "2DBox_US_0001.npz").write_bytes(b"no zip")
+    np.savez_compressed(inputs / "2DBox_US_0002.npz", imgs=image, boxes=boxes)
+    write_pipeline(PUBLISHED["litemedsam"], tmp_path)
+    monkeypatch.setattr(network, "OpenVinoNetwork", lambda folder, precision: StubRuntime(StubNetwork()))
+    assert program.main(["-i", str(inputs), "-o", str(outputs), "--networks", str(tmp_path)]) == 2
+    assert "2DBox_US_0001.npz: " in capsys.readouterr().err
+    assert [path.name for path in outputs.iterdir()] == ["2DBox_US_0002.npz"]
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,9 @@ pytestmark = pytest.mark.docker
 @pytest.fixture(scope="module")
 def built(daemon: Daemon, tmp_path_factory) -> tuple[str, str]:
     """A tiny submission as a tagged image: tag and id."""
-    place = daemon.folder(tmp_path_factory.mktemp("built") / "good", GOOD, "ENV A=1", "LABEL kind=tiny")
+    place = daemon.folder(
+        tmp_path_factory.mktemp("built") / "good", GOOD, "ENV A=1", "LABEL kind=tiny cvpr24.weights=tiny"
+    )
     tag = f"{daemon.name('good')}:v1"
     return tag, daemon.build(place, tag)
 
@@ -64,7 +66,7 @@ class TestTags:
         found = resolve(daemon.api, parse_submission(f"x={tag}"))
         assert found.tag is None
         assert (found.submission.team, found.submission.source, found.submission.image_id) == ("x", tag, image)
-        assert found.submission.labels == {"kind": "tiny"}
+        assert found.submission.labels == {"cvpr24.weights": "tiny"}
         assert found.submission.bytes > 0
         remove_loaded(daemon.api, [found])
         assert daemon.id_of(tag) == image

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "fault.hpp"
+#include "memory.hpp"
 #include "npy.hpp"
 #include "zip.hpp"
 
@@ -52,7 +53,7 @@ std::vector<std::uint64_t> Case::label_shape() const {
   return volume ? std::vector<std::uint64_t>{depth, height, width} : std::vector<std::uint64_t>{height, width};
 }
 
-Case read_case(const std::filesystem::path& path) {
+Case read_case(const std::filesystem::path& path, std::uint64_t memory_bytes) {
   const Archive archive(path);
   Case result;
   read_boxes(archive, result);
@@ -77,8 +78,9 @@ Case read_case(const std::filesystem::path& path) {
       result.slices_read = std::max(result.slices_read, last + 1);
     }
   }
-  const std::uint64_t bytes = result.slices_read * result.height * result.width * result.channels;
+  const std::size_t bytes = result.image_bytes();
   if (bytes > max_image_bytes) throw Fault("imgs is larger than 4 GiB");
+  require_memory(memory_bytes, result.array_bytes());
   result.pixels.reset(new std::uint8_t[bytes]);
   member.read(result.pixels.get(), bytes);
   return result;

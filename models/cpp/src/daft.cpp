@@ -1,27 +1,31 @@
 // Source: the rule of DAFT's final submission (Pfefferle, Purucker and Hutter), in which ultrasound and whatever the
-// name leaves open are LiteMedSAM's; `models/daft` states the same rule.
+// name leaves open are LiteMedSAM's; `models/daft` states the same rule.  After the challenge all volumes, and
+// what else went to CT's model, got one model.
 #include "daft.hpp"
 
 #include <array>
 #include <utility>
 
 #include "fault.hpp"
+#include "pipeline.hpp"
 
 namespace {
 
 using Rule = std::pair<const char*, const char*>;  // part of the name, model
 
+constexpr const char* volumes = "3D";
+constexpr const char* ct = "CT";
 constexpr const char* otherwise = "lite_medsam";
 /// Trained on all modalities together; stands in for a model that is not there.
 constexpr const char* general = "general";
 
 constexpr std::array<Rule, 21> beginnings{{
-    {"3DBox_PET", "3D"},
-    {"3DBox_MR", "3D"},
-    {"2DBox_MR", "3D"},
-    {"2DBox_PET", "3D"},
-    {"3DBox_CT", "CT"},
-    {"2DBox_CT", "CT"},
+    {"3DBox_PET", volumes},
+    {"3DBox_MR", volumes},
+    {"2DBox_MR", volumes},
+    {"2DBox_PET", volumes},
+    {"3DBox_CT", ct},
+    {"2DBox_CT", ct},
     {"2DBox_X-Ray", "XRay"},
     {"2DBox_XRay", "XRay"},
     {"2DBox_CXR", "XRay"},
@@ -47,12 +51,12 @@ constexpr std::array<Rule, 13> anywhere{{
     {"Fundus", "Fundus"},
     {"X-Ray", "XRay"},
     {"XRay", "XRay"},
-    {"PET", "3D"},
+    {"PET", volumes},
     {"OCT", "OCT"},
-    {"MR", "3D"},
+    {"MR", volumes},
     {"Mamm", "Mammography"},
     {"US", otherwise},
-    {"CT", "CT"},
+    {"CT", ct},
 }};
 
 std::string model_of(const std::string& case_name) {
@@ -63,6 +67,11 @@ std::string model_of(const std::string& case_name) {
   return otherwise;
 }
 
+bool is_shared(const std::filesystem::path& folder) {
+  const std::filesystem::path file = folder / "pipeline.json";
+  return std::filesystem::is_regular_file(file) && read_pipeline(file).algorithm == daft_shared;
+}
+
 bool holds_networks(const std::filesystem::path& folder) {
   return std::filesystem::is_regular_file(folder / "pipeline.json");
 }
@@ -71,7 +80,8 @@ bool holds_networks(const std::filesystem::path& folder) {
 
 std::filesystem::path networks_of(const std::filesystem::path& root, const std::string& case_name) {
   if (holds_networks(root)) return root;
-  const std::string model = model_of(case_name);
+  std::string model = model_of(case_name);
+  if (is_shared(root / volumes) && (model == ct || case_name.rfind("3D", 0) == 0)) model = volumes;
   for (const std::string& name : {model, std::string(general), std::string(otherwise)})
     if (holds_networks(root / name)) return root / name;
   throw Fault(root.string() + ": it holds no networks, nor " + model + ", " + general + " or " + otherwise +

@@ -1,6 +1,5 @@
 // `segment`: segments every case of a folder with exported networks.
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
@@ -9,14 +8,19 @@
 #include <iostream>
 #include <map>
 #include <memory>
+#include <new>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "case.hpp"
 #include "daft.hpp"
 #include "fault.hpp"
 #include "labels.hpp"
+#include "memory.hpp"
 #include "networks.hpp"
+#include "phases.hpp"
 #include "pipeline.hpp"
 #include "segment.hpp"
 
@@ -27,30 +31,28 @@ namespace fs = std::filesystem;
 constexpr int done = 0, bad_input = 2, own_fault = 3;
 
 constexpr const char* usage =
-    "usage: segment [--networks DIR] [-i DIR] [-o DIR] [--precision f32|bf16] [--times]\n"
+    "usage: segment [--networks DIR] [-i DIR] [-o DIR] [--precision f32|bf16]\n"
     "       segment --bake [--networks DIR] [--precision f32|bf16]\n"
     "\n"
-    "Segments every .npz of one folder into another.\n"
+    "Segments every .npz of one folder into another, and says of each on stderr where its time went.\n"
     "  --networks DIR  what `python -m models export` wrote, or a folder of such folders named as DAFT's models\n"
     "                  (3D, CT, ..., general); default: the folder networks beside this program\n"
     "  -i, -o DIR      default: /workspace/inputs, /workspace/outputs\n"
-    "  --precision     what the networks compute in; default: f32\n"
-    "  --times         say on stderr what each case took, in seconds\n"
+    "  --precision     what the networks compute in; default: as exported\n"
     "  --bake          write compiled networks beside the others, for CPUs like this one, and segment nothing\n";
 
 struct Arguments {
   fs::path networks = fs::read_symlink("/proc/self/exe").parent_path() / "networks";
   fs::path inputs = "/workspace/inputs", outputs = "/workspace/outputs";
-  std::string precision = "f32";
-  bool bake = false, times = false, help = false;
+  std::optional<Precision> precision;
+  bool bake = false, help = false;
 };
 
 Arguments parse(const std::vector<std::string>& words) {
   Arguments arguments;
   const std::map<std::string, fs::path*> folders{
       {"--networks", &arguments.networks}, {"-i", &arguments.inputs}, {"-o", &arguments.outputs}};
-  const std::map<std::string, bool*> switches{
-      {"--bake", &arguments.bake}, {"--times", &arguments.times}, {"--help", &arguments.help}};
+  const std::map<std::string, bool*> switches{{"--bake", &arguments.bake}, {"--help", &arguments.help}};
   for (std::size_t i = 0; i < words.size(); ++i) {
     const std::string& word = words[i];
     if (const auto found = switches.find(word); found != switches.end()) {
@@ -62,10 +64,8 @@ Arguments parse(const std::vector<std::string>& words) {
     if (++i == words.size()) throw Fault(word + " needs a value\n" + usage);
     if (folder != folders.end()) {
       *folder->second = words[i];
-    } else if (words[i] == "f32" || words[i] == "bf16") {
-      arguments.precision = words[i];
     } else {
-      throw Fault("--precision is f32 or bf16\n" + std::string(usage));
+      arguments.precision = precision_of(words[i]);
     }
   }
   return arguments;
@@ -81,74 +81,78 @@ std::vector<fs::path> cases_in(const fs::path& folder) {
   return paths;
 }
 
-/// A case, and on failure which it was.
-Case read(const fs::path& path) {
+/// What `call` returns; on failure it is said of which case.
+template <typename Call>
+auto named(const fs::path& path, const Call& call) {
   try {
-    return read_case(path);
+    return call();
   } catch (const Fault& fault) {
     throw Fault(path.string() + ": " + fault.what());
   }
 }
 
-class Clock {
- public:
-  /// Seconds since the last call.
-  double lap() {
-    const auto now = std::chrono::steady_clock::now();
-    const double seconds = std::chrono::duration<double>(now - last_).count();
-    last_ = now;
-    return seconds;
-  }
-
- private:
-  std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
-};
-
 /// Networks of one folder with their pipeline.
 struct Algorithm {
-  explicit Algorithm(const Settings& settings)
-      : pipeline(read_pipeline(settings.folder / "pipeline.json")), networks(settings) {
+  Algorithm(const fs::path& of, const std::optional<Precision>& precision)
+      : folder(of),
+        pipeline(read_pipeline(folder / "pipeline.json")),
+        networks({folder, precision.value_or(pipeline.precision), cpus_given()}) {
     if (networks.side() != pipeline.side)
-      throw Fault((settings.folder / "pipeline.json").string() + ": input_size is not the encoder's");
+      throw Fault((folder / "pipeline.json").string() + ": input_size is not the encoder's");
   }
 
+  fs::path folder;
   Pipeline pipeline;
   Networks networks;
 };
 
 class Program {
  public:
-  explicit Program(const Arguments& arguments) : arguments_(arguments) {}
+  /// Throws Fault where memory does not even suffice for the networks.
+  Program(const Arguments& arguments, double import_s)
+      : arguments_(arguments), memory_bytes_(memory_given()), import_s_(import_s) {
+    require_memory(memory_bytes_, 0);
+  }
 
   void segment_case(const fs::path& path) {
-    Clock clock;
+    Phases phases;
+    phases.import_s = std::exchange(import_s_, 0);
     // Inflating and loading run side by side.
-    auto reading = std::async(std::launch::async, [&] { return read(path); });
-    Algorithm& algorithm = algorithm_of(path);
-    const double load_s = clock.lap();
-    const Case image = reading.get();
-    const double read_s = clock.lap();
-    Work work;
-    const Labels labels = segment(image, algorithm.pipeline, algorithm.networks, work);
-    const double segment_s = clock.lap();
-    labels.write(arguments_.outputs / path.filename(), algorithm.pipeline);
-    if (arguments_.times)
-      std::fprintf(stderr,
-                   "%s load %.3f read %.3f encode %.3f decode %.3f other %.3f write %.3f slices %zu masks %zu\n",
-                   path.filename().c_str(), load_s, read_s, work.encode_s, work.decode_s,
-                   segment_s - work.encode_s - work.decode_s, clock.lap(), work.encoded, work.decoded);
+    auto reading = std::async(std::launch::async, [&] {
+      return named(path, [&] { return read_case(path, memory_bytes_); });
+    });
+    {
+      const Within loading(phases.load_s);
+      load(networks_of(arguments_.networks, path.stem().string()));
+    }
+    const Case image = [&] {
+      const Within waiting(phases.read_s);
+      return reading.get();
+    }();
+    const std::size_t kept = embeddings_kept(memory_bytes_, image.array_bytes());
+    Labels labels = named(path, [&] { return Labels(image, loaded_->pipeline); });
+    segment(image, loaded_->pipeline, loaded_->networks, kept, labels, phases);
+    {
+      const Within writing(phases.write_s);
+      labels.write(arguments_.outputs / path.filename());
+    }
+    const double now = now_s();
+    std::cerr << phases.line(path.stem().string(), now - since_s_) + '\n';
+    since_s_ = now;
   }
 
  private:
-  Algorithm& algorithm_of(const fs::path& path) {
-    const fs::path folder = networks_of(arguments_.networks, path.stem().string());
-    auto& algorithm = loaded_[folder];
-    if (!algorithm) algorithm = std::make_unique<Algorithm>(Settings{folder, arguments_.precision, cpus_given()});
-    return *algorithm;
+  /// Cases of a kind follow one another; two algorithms would take the memory of two.
+  void load(const fs::path& folder) {
+    if (loaded_ && loaded_->folder == folder) return;
+    loaded_.reset();
+    loaded_ = std::make_unique<Algorithm>(folder, arguments_.precision);
   }
 
   const Arguments& arguments_;
-  std::map<fs::path, std::unique_ptr<Algorithm>> loaded_;
+  const std::uint64_t memory_bytes_;
+  double import_s_, since_s_ = now_s();
+  std::unique_ptr<Algorithm> loaded_;
 };
 
 void bake_all(const Arguments& arguments) {
@@ -160,10 +164,11 @@ void bake_all(const Arguments& arguments) {
   for (const auto& entry : fs::directory_iterator(arguments.networks)) add(entry.path());
   if (folders.empty())
     throw Fault(arguments.networks.string() + ": it holds no networks. Make them: python -m models export");
-  for (const fs::path& folder : folders) bake({folder, arguments.precision, cpus_given()});
+  for (const fs::path& folder : folders)
+    bake({folder, arguments.precision.value_or(read_pipeline(folder / "pipeline.json").precision), cpus_given()});
 }
 
-int run(const Arguments& arguments) {
+int run(const Arguments& arguments, double import_s) {
   if (arguments.help) {
     std::cout << usage;
     return done;
@@ -176,13 +181,16 @@ int run(const Arguments& arguments) {
   if (!fs::is_directory(arguments.outputs))
     throw Fault(arguments.outputs.string() + ": no such folder. Mount one there.");
   int code = done;
-  Program program(arguments);
+  Program program(arguments, import_s);
   for (const fs::path& path : paths) {
     try {
       program.segment_case(path);
     } catch (const Fault& fault) {  // one broken file is no reason to leave the others
       std::cerr << "error: " << fault.what() << '\n';
       code = bad_input;
+    } catch (const std::bad_alloc&) {
+      std::cerr << "error: " << path.string() << ": memory does not suffice. Give more (docker run --memory, ulimit)\n";
+      code = own_fault;
     }
   }
   // Everything is written; the kernel gives the networks' memory back faster than their destructors do.
@@ -193,8 +201,9 @@ int run(const Arguments& arguments) {
 }  // namespace
 
 int main(int count, char** words) {
+  const double import_s = process_age_s();
   try {
-    return run(parse({words + 1, words + count}));
+    return run(parse({words + 1, words + count}), import_s);
   } catch (const Fault& fault) {
     std::cerr << "error: " << fault.what() << '\n';
     return bad_input;

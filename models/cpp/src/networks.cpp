@@ -2,15 +2,24 @@
 
 #include <sched.h>
 
+#include <cstdlib>
 #include <fstream>
-#include <future>
 #include <iostream>
+#include <new>
 
 #include "fault.hpp"
 
 namespace {
 
 constexpr const char* device = "CPU";
+/// As OpenVINO aligns its own tensors.
+constexpr std::size_t alignment_bytes = 64;
+
+/// One for all networks: it holds the plugin.  Never destroyed, since destructors at exit would only take time.
+ov::Core& core() {
+  static auto* const only = new ov::Core;
+  return *only;
+}
 
 /// What a blob depends on besides the model: a CPU that lacks one of these could not run it, or would run another.
 std::string cpu_key() {
@@ -34,41 +43,44 @@ std::string cpu_key() {
 std::filesystem::path blob_path(const Settings& settings, const std::string& name) {
   const std::string version = ov::get_openvino_version().buildNumber;
   return settings.folder /
-         (name + "-" + version.substr(0, version.find('-')) + "-" + settings.precision + cpu_key() + ".blob");
+         (name + "-" + version.substr(0, version.find('-')) + "-" + name_of(settings.precision) + cpu_key() + ".blob");
 }
 
 ov::AnyMap options(const Settings& settings) {
-  const auto precision = settings.precision == "bf16" ? ov::element::bf16 : ov::element::f32;
-  return {ov::hint::inference_precision(precision), ov::hint::performance_mode(ov::hint::PerformanceMode::LATENCY),
+  const auto precision = settings.precision == Precision::bf16 ? ov::element::bf16 : ov::element::f32;
+  return {ov::hint::inference_precision(precision),
+          // Where weights are stored as int8, activations would otherwise be rounded to 8 bits too.
+          ov::hint::dynamic_quantization_group_size(0), ov::hint::performance_mode(ov::hint::PerformanceMode::LATENCY),
           ov::num_streams(1), ov::inference_num_threads(static_cast<int>(settings.threads)),
-          ov::cache_mode(ov::CacheMode::OPTIMIZE_SIZE)};
+          // A pinned thread waits for its CPU while another one is idle, and loading waits with it.
+          ov::hint::enable_cpu_pinning(false), ov::cache_mode(ov::CacheMode::OPTIMIZE_SIZE)};
 }
 
-ov::CompiledModel compiled(ov::Core& core, const Settings& settings, const std::string& name) {
+ov::CompiledModel compiled(const Settings& settings, const std::string& name) {
   const std::filesystem::path xml = settings.folder / (name + ".xml"), weights = settings.folder / (name + ".bin");
   for (const auto& path : {xml, weights})
     if (!std::filesystem::is_regular_file(path))
       throw Fault(path.string() + ": no such file. Make it: python -m models export");
   try {
-    return core.compile_model(xml.string(), device, options(settings));
+    return core().compile_model(xml.string(), device, options(settings));
   } catch (const ov::Exception& error) {
     throw Fault(xml.string() + ": OpenVINO cannot compile it (" + error.what() +
                 "). Make it again: python -m models export");
   }
 }
 
-ov::CompiledModel loaded(ov::Core& core, const Settings& settings, const std::string& name) {
+ov::CompiledModel loaded(const Settings& settings, const std::string& name) {
   const std::filesystem::path blob = blob_path(settings, name);
   if (std::ifstream stream{blob, std::ios::binary}) {
     ov::AnyMap with_weights = options(settings);
     with_weights.insert(ov::weights_path((settings.folder / (name + ".bin")).string()));
     try {
-      return core.import_model(stream, device, with_weights);
+      return core().import_model(stream, device, with_weights);
     } catch (const ov::Exception& error) {
       std::cerr << "warning: " << blob.string() << " cannot be used (" << error.what() << "); compiling anew\n";
     }
   }
-  return compiled(core, settings, name);
+  return compiled(settings, name);
 }
 
 }  // namespace
@@ -80,28 +92,42 @@ std::size_t cpus_given() {
 }
 
 Networks::Networks(const Settings& settings) {
-  auto decoder = std::async(std::launch::async, [&] { return loaded(core_, settings, "decoder"); });
-  encoder_ = loaded(core_, settings, "encoder");
-  decoder_ = decoder.get();
-  const ov::PartialShape input = encoder_.input().get_partial_shape();
+  // Both are loaded side by side.  The first inference takes twice as long as later ones, so the decoder does one on
+  // zeros meanwhile.
+  loading_ = std::async(std::launch::async, [settings] {
+    ov::InferRequest decoder = loaded(settings, "decoder").create_infer_request();
+    decoder.set_tensor("boxes", ov::Tensor(ov::element::f32, {1, 4}));
+    decoder.infer();
+    return decoder;
+  });
+  ov::CompiledModel encoder = loaded(settings, "encoder");
+  const ov::PartialShape input = encoder.input().get_partial_shape();
   if (input.is_dynamic() || input.size() != 4 || input[1] != 3 || input[2] != input[3])
     throw Fault((settings.folder / "encoder.xml").string() + ": its input is not (1, 3, S, S)");
+  if (encoder.output().get_partial_shape() != ov::PartialShape{1, 256, 64, 64})
+    throw Fault((settings.folder / "encoder.xml").string() + ": its output is not (1, 256, 64, 64)");
   side_ = input.to_shape()[2];
-  encode_ = encoder_.create_infer_request();
-  decode_ = decoder_.create_infer_request();
+  encode_ = encoder.create_infer_request();
 }
 
-ov::Tensor Networks::encode(std::vector<float>& image) {
+void Networks::await() {
+  if (loading_.valid()) decode_ = loading_.get();
+}
+
+Embedding Networks::encode(std::vector<float>& image) {
   // The request would overwrite its own output next time; each embedding gets memory of its own.
-  ov::Tensor embedding(ov::element::f32, encoder_.output().get_shape());
-  encode_.set_input_tensor(ov::Tensor(ov::element::f32, encoder_.input().get_shape(), image.data()));
-  encode_.set_output_tensor(embedding);
+  const Embedding embedding(static_cast<float*>(std::aligned_alloc(alignment_bytes, embedding_floats * sizeof(float))),
+                            std::free);
+  if (!embedding) throw std::bad_alloc();
+  encode_.set_input_tensor(ov::Tensor(ov::element::f32, {1, 3, side_, side_}, image.data()));
+  encode_.set_output_tensor(ov::Tensor(ov::element::f32, {1, 256, 64, 64}, embedding.get()));
   encode_.infer();
   return embedding;
 }
 
-const float* Networks::decode(const ov::Tensor& embedding, std::vector<Prompt>& prompts) {
-  decode_.set_tensor("embedding", embedding);
+const float* Networks::decode(const Embedding& embedding, std::vector<Prompt>& prompts) {
+  await();
+  decode_.set_tensor("embedding", ov::Tensor(ov::element::f32, {1, 256, 64, 64}, embedding.get()));
   decode_.set_tensor("boxes", ov::Tensor(ov::element::f32, {prompts.size(), 4}, prompts.front().data()));
   decode_.infer();
   const ov::Tensor logits = decode_.get_tensor("low_res_logits");
@@ -111,10 +137,9 @@ const float* Networks::decode(const ov::Tensor& embedding, std::vector<Prompt>& 
 }
 
 void bake(const Settings& settings) {
-  ov::Core core;
   for (const std::string name : {"encoder", "decoder"}) {
     std::ofstream stream(blob_path(settings, name), std::ios::binary);
-    compiled(core, settings, name).export_model(stream);
+    compiled(settings, name).export_model(stream);
     if (!stream.flush()) throw Fault(blob_path(settings, name).string() + ": it cannot be written");
   }
 }

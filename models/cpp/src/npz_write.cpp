@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <limits>
 #include <system_error>
 
 #include "case.hpp"
@@ -14,12 +13,10 @@
 
 namespace {
 
-constexpr std::uint32_t max_zip_bytes = std::numeric_limits<std::uint32_t>::max();
-
-/// A raw deflate stream that grows in memory: label maps shrink a hundredfold.
+/// A raw deflate stream, handed on piece by piece.
 class Deflater {
  public:
-  Deflater() : level_buffer_(ISAL_DEF_LVL1_DEFAULT) {
+  Deflater() : level_buffer_(ISAL_DEF_LVL1_DEFAULT), packed_(piece_bytes) {
     isal_deflate_init(&stream_);
     stream_.level = 1;
     stream_.level_buf = level_buffer_.data();
@@ -27,29 +24,30 @@ class Deflater {
     stream_.gzip_flag = IGZIP_DEFLATE;
   }
 
-  void add(const void* data, std::size_t bytes, bool last) {
+  /// Calls `take(piece, bytes)` for each piece.
+  template <typename Take>
+  void add(const void* data, std::size_t bytes, bool last, const Take& take) {
     crc_ = crc32_gzip_refl(crc_, static_cast<const unsigned char*>(data), bytes);
     stream_.next_in = static_cast<std::uint8_t*>(const_cast<void*>(data));
     stream_.avail_in = static_cast<std::uint32_t>(bytes);
     stream_.end_of_stream = last ? 1 : 0;
     do {
-      packed_.resize(used_ + std::max<std::size_t>(chunk_bytes, used_));
-      stream_.next_out = packed_.data() + used_;
-      stream_.avail_out = static_cast<std::uint32_t>(std::min<std::size_t>(packed_.size() - used_, 1U << 30));
-      const std::uint32_t room = stream_.avail_out;
+      stream_.next_out = packed_.data();
+      stream_.avail_out = static_cast<std::uint32_t>(packed_.size());
       if (isal_deflate(&stream_) != COMP_OK) throw std::logic_error("ISA-L refuses to deflate");
-      used_ += room - stream_.avail_out;
+      const std::size_t piece = packed_.size() - stream_.avail_out;
+      take(packed_.data(), piece);
+      size_ += piece;
     } while (stream_.avail_in > 0 || (last && stream_.internal_state.state != ZSTATE_END));
   }
 
-  const std::uint8_t* packed() const { return packed_.data(); }
-  std::size_t size() const { return used_; }
+  std::size_t size() const { return size_; }
   std::uint32_t crc() const { return crc_; }
 
  private:
-  static constexpr std::size_t chunk_bytes = 64 << 10;
+  static constexpr std::size_t piece_bytes = 256 << 10;
   std::vector<std::uint8_t> level_buffer_, packed_;
-  std::size_t used_ = 0;
+  std::size_t size_ = 0;
   std::uint32_t crc_ = 0;
   isal_zstream stream_{};
 };
@@ -69,6 +67,28 @@ std::string member_facts(const std::string& name, const Deflater& content, std::
   append(facts, name.size(), 2);
   append(facts, 0, 2);  // no extra field
   return facts;
+}
+
+std::string local_header(const std::string& name, const Deflater& content, std::size_t bytes) {
+  return "PK\x03\x04" + member_facts(name, content, bytes) + name;
+}
+
+/// The archive's directory and its end record.
+std::string directory(const std::string& name, const Deflater& content, std::size_t bytes) {
+  std::string end = "PK\x01\x02";
+  append(end, 20, 2);  // made by version 2.0 of the format, on a file system of no kind
+  end += member_facts(name, content, bytes);
+  end.append(14, '\0');  // no comment, first disk, no attributes, offset 0
+  end += name;
+  const std::size_t directory_bytes = end.size();
+  end += "PK\x05\x06";
+  append(end, 0, 4);  // this disk, the directory's disk
+  append(end, 1, 2);
+  append(end, 1, 2);
+  append(end, directory_bytes, 4);
+  append(end, local_header(name, content, bytes).size() + content.size(), 4);
+  append(end, 0, 2);
+  return end;
 }
 
 [[noreturn]] void fail(const std::filesystem::path& path) {
@@ -97,6 +117,9 @@ class OutputFile {
       bytes -= static_cast<std::size_t>(done);
     }
   }
+  void rewind() {
+    if (::lseek(descriptor_, 0, SEEK_SET) != 0) fail(path_);
+  }
   void close() {
     const int descriptor = descriptor_;
     descriptor_ = -1;
@@ -113,35 +136,23 @@ class OutputFile {
 void write_npz(const std::filesystem::path& path, const std::string& key, const std::string& descr,
                const std::vector<std::uint64_t>& shape, const void* data, std::size_t bytes) {
   const std::string header = npy_header(descr, shape), name = key + ".npy";
-  // Deflate may add a little to what cannot be made smaller.
-  if (bytes > max_zip_bytes - max_zip_bytes / 1024) throw Fault("the prediction is larger than 4 GiB");
-  Deflater content;
-  content.add(header.data(), header.size(), false);
-  content.add(data, bytes, true);
-
-  const std::string facts = member_facts(name, content, header.size() + bytes);
-  std::string local = "PK\x03\x04" + facts + name;
-  std::string end = "PK\x01\x02";
-  append(end, 20, 2);  // made by version 2.0 of the format, on a file system of no kind
-  end += facts;
-  end.append(14, '\0');  // no comment, first disk, no attributes, offset 0
-  end += name;
-  const std::size_t directory_bytes = end.size();
-  end += "PK\x05\x06";
-  append(end, 0, 4);  // this disk, the directory's disk
-  append(end, 1, 2);
-  append(end, 1, 2);
-  append(end, directory_bytes, 4);
-  append(end, local.size() + content.size(), 4);
-  append(end, 0, 2);
-
+  if (bytes > max_written_bytes) throw Fault("the prediction is larger than 4 GiB");
   // Whoever stops this program midway finds no half file under the prediction's name.
   const std::filesystem::path partial = path.parent_path() / ("." + path.filename().string() + ".part");
   try {
     OutputFile file(partial);
+    Deflater content;
+    // Sizes and checksum are known at the end; until then zeros keep their place at the front.
+    std::string local(local_header(name, content, 0).size(), '\0');
     file.write(local.data(), local.size());
-    file.write(content.packed(), content.size());
+    const auto write = [&](const void* piece, std::size_t size) { file.write(piece, size); };
+    content.add(header.data(), header.size(), false, write);
+    content.add(data, bytes, true, write);
+    const std::string end = directory(name, content, header.size() + bytes);
     file.write(end.data(), end.size());
+    local = local_header(name, content, header.size() + bytes);
+    file.rewind();
+    file.write(local.data(), local.size());
     file.close();
     std::filesystem::rename(partial, path);
   } catch (...) {

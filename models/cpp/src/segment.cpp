@@ -1,169 +1,217 @@
 #include "segment.hpp"
 
 #include <algorithm>
-#include <chrono>
 #include <list>
 #include <map>
-#include <set>
 
 namespace {
 
-/// Embeddings kept from the ascending sweep for the descending one; one takes 4 MiB.
-constexpr std::size_t max_kept_bytes = 1536ULL << 20;
 /// Embeddings that MedficientSAM's cache holds.
 constexpr std::size_t published_cache = 1024;
+/// Boxes whose left-out slices are interpolated in the same sweeps: each holds up to 512 KiB of logits meanwhile.
+constexpr std::size_t interpolated_at_once = 512;
 
-double now_s() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
+/// One box on its way up or down.
+struct Track {
+  Prompt prompt;              ///< for the next slice that it visits
+  std::size_t z = 0;          ///< the slice that it visited last
+  std::vector<float> logits;  ///< of that slice, where slices left out are to be interpolated; empty before the first
+};
 
 /// One box through a volume.
 struct Chain {
   std::size_t number;
   SliceRange slices;
   Prompt prompt;  ///< of the box itself
-  Prompt up;      ///< for the next slice upwards
-  Prompt down;    ///< for the next slice downwards
+  Track up, down;
 };
+
+/// The slices that a box visits between two, these included, ascending.  The grid is common to all boxes, so that they
+/// share encodings.
+std::vector<std::size_t> visited(std::size_t low, std::size_t high, std::size_t stride) {
+  std::vector<std::size_t> slices;
+  for (std::size_t z = low; z <= high; ++z)
+    if (z == low || z == high || z % stride == 0) slices.push_back(z);
+  return slices;
+}
+
+/// The slices between two visited ones get what lies between these two's logits.
+std::vector<float> between(const float* low, const float* high, float share) {
+  std::vector<float> mixed(Network::logits_area);
+  std::transform(low, low + mixed.size(), high, mixed.begin(),
+                 [&](float a, float b) { return (1.0f - share) * a + share * b; });
+  return mixed;
+}
 
 class Segmenter {
  public:
-  Segmenter(const Case& of, const Pipeline& pipeline, Networks& networks, Work& work)
-      : case_(of), pipeline_(pipeline), networks_(networks), work_(work), labels_(of) {}
+  Segmenter(const Case& of, const Pipeline& pipeline, Network& network, std::size_t kept, Labels& labels,
+            Phases& phases)
+      : case_(of), pipeline_(pipeline), network_(network), max_kept_(kept), labels_(labels), phases_(phases) {}
 
-  Labels image() {
-    const ov::Tensor embedding = encode(0);
+  void image() {
+    const Embedding embedding = encode(0);
     std::vector<Prompt> prompts;
     for (const Box& box : case_.boxes) prompts.push_back(prompt_of(box, size(), pipeline_));
-    decode(embedding, prompts, [&](std::size_t i, const Mask& mask) {
+    decode(embedding, prompts, [&](std::size_t i, const float* logits) {
+      const Mask mask = mask_of(logits, Network::logits_side, size(), pipeline_);
       labels_.paint(0, pipeline_.clipped_to_box ? clipped(mask, case_.boxes[i]) : mask, i + 1);
     });
-    return std::move(labels_);
   }
 
-  Labels volume() {
-    for (std::size_t i = 0; i < case_.boxes.size(); ++i) {
-      const Prompt prompt = prompt_of(case_.boxes[i], size(), pipeline_);
-      chains_.push_back({i + 1, slices_of(case_.boxes[i], case_.depth, pipeline_), prompt, prompt, prompt});
+  void volume() {
+    const std::size_t count = case_.boxes.size(), at_once = pipeline_.stride == 1 ? count : interpolated_at_once;
+    for (std::size_t from = 0; from < count; from += at_once) {
+      chains_.clear();
+      for (std::size_t i = from; i < std::min(from + at_once, count); ++i) {
+        const Prompt prompt = prompt_of(case_.boxes[i], size(), pipeline_);
+        const Track track{prompt, 0, {}};
+        chains_.push_back({i + 1, slices_of(case_.boxes[i], case_.depth, pipeline_), prompt, track, track});
+      }
+      pipeline_.stale_embeddings ? in_published_order() : in_step();
     }
-    pipeline_.stale_embeddings ? in_published_order() : in_step();
-    return std::move(labels_);
   }
 
  private:
+  using Visitors = std::map<std::size_t, std::vector<Chain*>>;
+
   Size size() const { return {case_.height, case_.width}; }
 
+  std::vector<std::size_t> upwards(const Chain& chain) const {
+    return visited(chain.slices.middle, chain.slices.last, pipeline_.stride);
+  }
+  /// Downwards from the middle, which has been visited on the way up.
+  std::vector<std::size_t> downwards(const Chain& chain) const {
+    std::vector<std::size_t> slices = visited(chain.slices.first, chain.slices.middle, pipeline_.stride);
+    slices.pop_back();
+    std::reverse(slices.begin(), slices.end());
+    return slices;
+  }
+
+  /// All chains move together, so that a slice is encoded once and its boxes are decoded in one go.
   void in_step() {
-    std::set<std::size_t> upwards, downwards;
-    for (const Chain& chain : chains_) {
-      for (std::size_t z = chain.slices.middle; z <= chain.slices.last; ++z) upwards.insert(z);
-      for (std::size_t z = chain.slices.first; z < chain.slices.middle; ++z) downwards.insert(z);
+    Visitors up, down;
+    for (Chain& chain : chains_) {
+      for (const std::size_t z : upwards(chain)) up[z].push_back(&chain);
+      for (const std::size_t z : downwards(chain)) down[z].push_back(&chain);
     }
-    // All chains move together, so that a slice is encoded once and its boxes are decoded in one go.
-    for (const std::size_t z : upwards) ascend(z, downwards.count(z) > 0);
-    for (auto z = downwards.rbegin(); z != downwards.rend(); ++z) descend(*z);
+    std::map<std::size_t, Embedding> kept;  // from the ascending sweep for the descending one
+    for (const auto& [z, chains] : up) {
+      const Embedding embedding = encode(z);
+      if (down.count(z) > 0 && kept.size() < max_kept_) kept.emplace(z, embedding);
+      step(embedding, z, chains, &Chain::up);
+      for (Chain* chain : chains)
+        if (chain->slices.middle == z) chain->down = chain->up;
+    }
+    for (auto visit = down.rbegin(); visit != down.rend(); ++visit) {
+      const auto found = kept.find(visit->first);
+      const Embedding embedding = found == kept.end() ? encode(visit->first) : found->second;
+      step(embedding, visit->first, visit->second, &Chain::down);
+      kept.erase(visit->first);
+    }
   }
 
   /// Box after box, each upwards and then downwards: which embedding a slice gets depends on the order.
   void in_published_order() {
-    std::list<std::size_t> cached;  // slices, the latest used last
-    ov::Tensor latest;
     for (Chain& chain : chains_) {
-      const auto visit = [&](std::size_t z, Prompt Chain::*moving) {
-        const auto found = std::find(cached.begin(), cached.end(), z);
-        if (found == cached.end()) {
-          latest = encode(z);
+      const auto visit = [&](std::size_t z, Track Chain::*moving) {
+        const auto found = std::find(cached_.begin(), cached_.end(), z);
+        if (found == cached_.end()) {
+          latest_ = encode(z);
         } else {
-          cached.erase(found);
+          cached_.erase(found);
         }
-        cached.push_back(z);
-        if (cached.size() > published_cache) cached.pop_front();
-        step(latest, z, {&chain}, moving);
+        cached_.push_back(z);
+        if (cached_.size() > published_cache) cached_.pop_front();
+        step(latest_, z, {&chain}, moving);
       };
-      for (std::size_t z = chain.slices.middle; z <= chain.slices.last; ++z) {
+      for (const std::size_t z : upwards(chain)) {
         visit(z, &Chain::up);
         if (z == chain.slices.middle) chain.down = chain.up;
       }
-      for (std::size_t z = chain.slices.middle; z-- > chain.slices.first;) visit(z, &Chain::down);
+      for (const std::size_t z : downwards(chain)) visit(z, &Chain::down);
+      chain.up.logits = chain.down.logits = {};
     }
   }
 
-  void ascend(std::size_t z, bool needed_again) {
-    const ov::Tensor embedding = encode(z);
-    if (needed_again && (kept_.size() + 1) * embedding.get_byte_size() <= max_kept_bytes) kept_.emplace(z, embedding);
-    const auto on_the_way_up = [&](const Chain& c) { return c.slices.middle <= z && z <= c.slices.last; };
-    step(embedding, z, those(on_the_way_up), &Chain::up);
-    for (Chain& chain : chains_)
-      if (chain.slices.middle == z) chain.down = chain.up;
-  }
-
-  void descend(std::size_t z) {
-    const auto found = kept_.find(z);
-    const ov::Tensor embedding = found == kept_.end() ? encode(z) : found->second;
-    const auto on_the_way_down = [&](const Chain& c) { return c.slices.first <= z && z < c.slices.middle; };
-    step(embedding, z, those(on_the_way_down), &Chain::down);
-    kept_.erase(z);
-  }
-
-  template <typename Predicate>
-  std::vector<Chain*> those(const Predicate& wanted) {
-    std::vector<Chain*> chains;
-    for (Chain& chain : chains_)
-      if (wanted(chain)) chains.push_back(&chain);
-    return chains;
-  }
-
-  /// Decodes these chains on a slice, paints them, and moves their prompts on.
-  void step(const ov::Tensor& embedding, std::size_t z, const std::vector<Chain*>& chains, Prompt Chain::*moving) {
+  /// Decodes these chains on a slice and moves them on.
+  void step(const Embedding& embedding, std::size_t z, const std::vector<Chain*>& chains, Track Chain::*moving) {
     std::vector<Prompt> prompts;
-    for (const Chain* chain : chains) prompts.push_back(chain->*moving);
-    decode(embedding, prompts, [&](std::size_t i, const Mask& mask) {
-      Chain& chain = *chains[i];
-      // As published, an object of a volume is painted where its own 8-bit labels are above 0: not object 256.
-      if (pipeline_.label_bits != 8 || chain.number % 256 != 0) labels_.paint(z, mask, chain.number);
-      chain.*moving = next_prompt(mask, chain.number, size(), pipeline_).value_or(chain.prompt);
-    });
+    for (const Chain* chain : chains) prompts.push_back((chain->*moving).prompt);
+    decode(embedding, prompts, [&](std::size_t i, const float* logits) { advance(*chains[i], moving, z, logits); });
   }
 
-  ov::Tensor encode(std::size_t z) {
+  /// Paints a chain's slice, and the slices that it left out before it.
+  void advance(Chain& chain, Track Chain::*moving, std::size_t z, const float* logits) {
+    Track& track = chain.*moving;
+    const Mask mask = mask_of(logits, Network::logits_side, size(), pipeline_);
+    paint(chain, z, mask);
+    if (!track.logits.empty()) {
+      const bool up = z > track.z;
+      const std::size_t low = up ? track.z : z, high = up ? z : track.z;
+      const float* low_logits = up ? track.logits.data() : logits;
+      const float* high_logits = up ? logits : track.logits.data();
+      for (std::size_t left_out = low + 1; left_out < high; ++left_out) {
+        const double share = static_cast<double>(left_out - low) / static_cast<double>(high - low);
+        const std::vector<float> mixed = between(low_logits, high_logits, static_cast<float>(share));
+        paint(chain, left_out, mask_of(mixed.data(), Network::logits_side, size(), pipeline_));
+      }
+    }
+    track.prompt = next_prompt(mask, chain.number, size(), pipeline_).value_or(chain.prompt);
+    track.z = z;
+    if (pipeline_.stride > 1) track.logits.assign(logits, logits + Network::logits_area);
+  }
+
+  /// As published, an object of a volume is painted where its own 8-bit labels are above 0: not object 256.
+  void paint(const Chain& chain, std::size_t z, const Mask& mask) {
+    if (pipeline_.label_bits != 8 || chain.number % 256 != 0) labels_.paint(z, mask, chain.number);
+  }
+
+  Embedding encode(std::size_t z) {
     const View<std::uint8_t> slice{case_.slice(z), case_.height, case_.width, case_.channels};
     std::vector<float> square = network_input(slice, pipeline_);
-    const double start = now_s();
-    ov::Tensor embedding = networks_.encode(square);
-    work_.encode_s += now_s() - start;
-    ++work_.encoded;
-    return embedding;
+    const Within encoding(phases_.encode_s);
+    ++phases_.slices;
+    return network_.encode(square);
   }
 
-  /// Calls `take(i, mask)` for each prompt in order.
+  /// Calls `take(i, logits)` for each prompt in order.
   template <typename Take>
-  void decode(const ov::Tensor& embedding, const std::vector<Prompt>& prompts, const Take& take) {
-    for (std::size_t from = 0; from < prompts.size(); from += Networks::batch) {
-      const std::size_t to = std::min(from + Networks::batch, prompts.size());
+  void decode(const Embedding& embedding, const std::vector<Prompt>& prompts, const Take& take) {
+    {
+      const Within loading(phases_.load_s);
+      network_.await();
+    }
+    for (std::size_t from = 0, count = 0; from < prompts.size(); from += count) {
+      count = prompts.size() - from < Network::batch ? 1 : Network::batch;
       std::vector<Prompt> some(prompts.begin() + static_cast<std::ptrdiff_t>(from),
-                               prompts.begin() + static_cast<std::ptrdiff_t>(to));
-      const double start = now_s();
-      const float* logits = networks_.decode(embedding, some);
-      work_.decode_s += now_s() - start;
-      work_.decoded += some.size();
-      constexpr std::size_t area = Networks::logits_side * Networks::logits_side;
-      for (std::size_t i = from; i < to; ++i)
-        take(i, mask_of(logits + (i - from) * area, Networks::logits_side, size(), pipeline_));
+                               prompts.begin() + static_cast<std::ptrdiff_t>(from + count));
+      const float* logits = nullptr;
+      {
+        const Within decoding(phases_.decode_s);
+        logits = network_.decode(embedding, some);
+      }
+      phases_.masks += count;
+      for (std::size_t i = 0; i < count; ++i) take(from + i, logits + i * Network::logits_area);
     }
   }
 
   const Case& case_;
   const Pipeline& pipeline_;
-  Networks& networks_;
-  Work& work_;
-  Labels labels_;
+  Network& network_;
+  const std::size_t max_kept_;
+  Labels& labels_;
+  Phases& phases_;
   std::vector<Chain> chains_;
-  std::map<std::size_t, ov::Tensor> kept_;
+  // MedficientSAM's cache as published: which slices it holds, the latest used last, and the one embedding in it.
+  std::list<std::size_t> cached_;
+  Embedding latest_;
 };
 
 }  // namespace
 
-Labels segment(const Case& of, const Pipeline& pipeline, Networks& networks, Work& work) {
-  Segmenter segmenter(of, pipeline, networks, work);
-  return of.volume ? segmenter.volume() : segmenter.image();
+void segment(const Case& of, const Pipeline& pipeline, Network& network, std::size_t kept, Labels& labels,
+             Phases& phases) {
+  Segmenter segmenter(of, pipeline, network, kept, labels, phases);
+  of.volume ? segmenter.volume() : segmenter.image();
 }

@@ -1,17 +1,15 @@
 // Segmenting one case.
 #pragma once
 
+#include <cstddef>
+
 #include "case.hpp"
 #include "labels.hpp"
-#include "networks.hpp"
+#include "network.hpp"
+#include "phases.hpp"
 #include "pipeline.hpp"
 
-/// What a case took.
-struct Work {
-  std::size_t encoded = 0, decoded = 0;  ///< slices, and boxes on slices
-  double encode_s = 0, decode_s = 0;     ///< wall time in the networks
-};
-
-/// Labels of a case.  Every slice that a box needs is encoded once (unless embeddings outgrow their memory), and
-/// all boxes on it are decoded together.
-Labels segment(const Case& of, const Pipeline& pipeline, Networks& networks, Work& work);
+/// Paints a case's labels.  Every slice that a box needs is encoded once (unless more than `kept` embeddings would have
+/// to be held for it), and all boxes on it are decoded together.  `phases` is told of the networks' work.
+void segment(const Case& of, const Pipeline& pipeline, Network& network, std::size_t kept, Labels& labels,
+             Phases& phases);

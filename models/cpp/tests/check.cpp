@@ -6,8 +6,13 @@
 //                                                     16 bits by area alone
 //   check masks PIPELINE FILE OUT                     masks of `logits` (N, 256, 256) and what is made of them
 //   check networks ROOT CASE                          where a case's networks lie
+//   check segment PIPELINE KEPT FILE OUT              a case segmented with the stub network, so many embeddings kept
+//   check phases NAME                                 a line of known figures, and this process's age
+//   check memory GROUPS ARRAYS                        memory given, embeddings kept beside arrays of so many bytes
+//   check limited BYTES FILE...                       as read, with so much memory
 #include <cstdio>
 #include <exception>
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -15,9 +20,13 @@
 #include "daft.hpp"
 #include "fault.hpp"
 #include "geometry.hpp"
+#include "memory.hpp"
 #include "npy.hpp"
+#include "phases.hpp"
 #include "pipeline.hpp"
 #include "resize.hpp"
+#include "segment.hpp"
+#include "stub.hpp"
 #include "zip.hpp"
 
 namespace {
@@ -52,11 +61,11 @@ void print(const char* name, const std::optional<Prompt>& prompt) {
   }
 }
 
-int read_cases(const Words& paths) {
+int read_cases(const Words& paths, std::uint64_t memory_bytes) {
   int code = 0;
   for (const std::string& path : paths) {
     try {
-      const Case image = read_case(path);
+      const Case image = read_case(path, memory_bytes);
       std::printf("ok %zu %zu\n", image.boxes.size(), image.slices_read);
     } catch (const Fault& fault) {
       std::printf("error: %s: %s\n", path.c_str(), fault.what());
@@ -68,7 +77,7 @@ int read_cases(const Words& paths) {
 
 void describe_case(const Words& words) {
   const Pipeline pipeline = read_pipeline(words[0]);
-  const Case image = read_case(words[1]);
+  const Case image = read_case(words[1], memory_given());
   const std::size_t bytes = image.slices_read * image.height * image.width * image.channels;
   write_npz(words[2], "flat", "|u1", {bytes}, image.pixels.get(), bytes);
   write_flat(words[3], "<f4", network_input({image.slice(0), image.height, image.width, image.channels}, pipeline));
@@ -128,10 +137,45 @@ void masks(const Words& words) {
   write_flat(words[2], "|u1", flat);
 }
 
+void segment_case(const Words& words) {
+  const Pipeline pipeline = read_pipeline(words[0]);
+  StubNetwork network(pipeline.side);
+  Phases phases;
+  const Case image = read_case(words[2], memory_given());
+  Labels labels(image, pipeline);
+  segment(image, pipeline, network, std::stoul(words[1]), labels, phases);
+  labels.write(words[3]);
+  std::printf("%s %zu %zu\n", name_of(pipeline.precision), phases.slices, phases.masks);
+}
+
+void say_phases(const std::string& name) {
+  Phases phases;
+  phases.import_s = 0.0124;
+  phases.load_s = 1;
+  phases.read_s = 0.0006;
+  {
+    const Within encoding(phases.encode_s);
+  }
+  phases.decode_s = 1234.5;
+  phases.write_s = 2;
+  phases.slices = 28;
+  phases.masks = 129;
+  std::printf("%s\n%s\n%.2f\n", phases.line(name, 1240.0).c_str(), Phases().line(name, -1).c_str(), process_age_s());
+}
+
+void say_memory(const Words& words) {
+  const std::uint64_t given = memory_given(words[0]);
+  std::printf("%llu %zu\n", static_cast<unsigned long long>(given), embeddings_kept(given, std::stoull(words[1])));
+}
+
 int run(const Words& words) {
   const std::string command = words.empty() ? "" : words[0];
   const Words rest(words.begin() + (words.empty() ? 0 : 1), words.end());
-  if (command == "read") return read_cases(rest);
+  if (command == "read") return read_cases(rest, memory_given());
+  if (command == "limited" && !rest.empty()) return read_cases({rest.begin() + 1, rest.end()}, std::stoull(rest[0]));
+  if (command == "segment" && rest.size() == 4) return segment_case(rest), 0;
+  if (command == "phases" && rest.size() == 1) return say_phases(rest[0]), 0;
+  if (command == "memory" && rest.size() == 2) return say_memory(rest), 0;
   if (command == "case" && rest.size() == 4) return describe_case(rest), 0;
   if (command == "resize" && rest.size() == 3) return resize(rest), 0;
   if (command == "masks" && rest.size() == 3) return masks(rest), 0;

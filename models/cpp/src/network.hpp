@@ -1,0 +1,32 @@
+// What segmenting needs of a pair of networks.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <vector>
+
+#include "geometry.hpp"
+
+/// An encoded image, (256, 64, 64); 4 MiB.
+using Embedding = std::shared_ptr<float>;
+constexpr std::size_t embedding_floats = 256 * 64 * 64;
+
+class Network {
+ public:
+  virtual ~Network() = default;
+
+  /// Waits until both networks can work; what is loaded beside other work may still be on its way.
+  virtual void await() {}
+
+  /// `image` is (3, side, side); the result is the caller's own.
+  virtual Embedding encode(std::vector<float>& image) = 0;
+
+  /// Logits of prompts on one embedding, (N, 256, 256), valid until the next call.  N is 1 or `batch`.
+  virtual const float* decode(const Embedding& embedding, std::vector<Prompt>& prompts) = 0;
+
+  static constexpr std::size_t logits_side = 256;
+  static constexpr std::size_t logits_area = logits_side * logits_side;
+  /// Prompts decoded at once; what is left over is decoded one by one.  OpenVINO prepares itself for each new number
+  /// of prompts, which costs as much as decoding two, so there are only two numbers.  A prompt takes 40 MB meanwhile.
+  static constexpr std::size_t batch = 4;
+};
