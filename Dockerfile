@@ -47,7 +47,7 @@ COPY --from=build /workspace /workspace
 ENV PYTHONPATH=/opt/site PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 MPLCONFIGDIR=/tmp
 WORKDIR /workspace
 ARG CHECKPOINT=
-LABEL cvpr24.weights="${CHECKPOINT:-random, seed 2024}"
+LABEL cvpr24.weights="${CHECKPOINT:-random, seed 2024}" cvpr24.mode="published" cvpr24.variant="f32-f32-stride1"
 # A volume made without an owner takes this folder's.
 RUN chown 1000:1000 outputs
 USER 1000:1000

@@ -96,14 +96,15 @@ def stored_as(model: openvino.Model, stored: Stored) -> openvino.Model:
 
     ``f16`` halves the file by OpenVINO's own compression, which leaves alone what half floats cannot hold.  ``int8``
     rounds the weights of convolutions and matrix products to 255 steps between minus and plus the largest of each
-    output channel, and keeps a float for each channel beside them; the rest stays as it is.
+    output channel, and keeps a float for each channel beside them; the rest stays as it is.  ``f24`` is none of
+    OpenVINO's types: the file is packed once it is saved (`models.packed`).
 
     Raises:
         ValueError: ``stored`` is none of `STORED`.
     """
     if stored not in STORED:
         raise ValueError(f"weights stored as {stored!r}: not one of {', '.join(STORED)}. Name one of these.")
-    if stored == "f32":
+    if stored in ("f32", "f24"):
         return model
     compressed = model.clone()
     if stored == "f16":

@@ -2,7 +2,7 @@
 
 The folder holds encoder.xml and .bin (`image` (1, 3, S, S) float32 -> `embedding` (1, 256, 64, 64)), decoder.xml and
 .bin (`embedding`, `boxes` (N, 4) in input pixels -> `low_res_logits` (N, 256, 256)), and pipeline.json
-(`models.fast.pipeline`).
+(`models.fast.pipeline`).  With ``--stored f24`` each .bin is a .f24 (`models.packed`).
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ Variants trade accuracy, so each is a submission of its own, and pipeline.json n
 
   --precision bf16  the networks compute in 16-bit floats of 8 bits precision, for CPUs that have instructions for
                     them (AVX512-BF16, AMX).
+  --stored f24      weights lie in the file as floats of 24 bits, three quarters of the bytes, expanded at each start.
+                    Each is rounded by at most 1 part in 65536, so that hardly a pixel of a mask changes.
   --stored f16      weights lie in the file as half floats, half the bytes.  Networks compute as --precision says.
   --stored int8     weights lie in the file as whole numbers of 8 bits with a factor per channel, a quarter.
   --stride N        of a volume, a box's middle slice, its ends and every Nth slice are segmented; the logits of the
@@ -101,7 +103,14 @@ def _export(algorithm: Algorithm, checkpoint: Path | None, seed: int, pipeline: 
         ("encoder", convert.encoder_model(network, algorithm.input_size)),
         ("decoder", convert.decoder_model(network, iou=False)),
     ):
-        openvino.save_model(convert.stored_as(model, pipeline.stored), out / f"{name}.xml", compress_to_fp16=False)
+        xml = out / f"{name}.xml"
+        openvino.save_model(convert.stored_as(model, pipeline.stored), xml, compress_to_fp16=False)
+        if pipeline.stored == "f24":
+            from models.packed import pack_beside
+
+            pack_beside(xml)
+        else:  # an earlier export's would be taken for this one's
+            xml.with_suffix(".f24").unlink(missing_ok=True)
     write_pipeline(replace(pipeline, weights=weights), out)
     print(f"{out}: {algorithm.title}, {weights}")
 

@@ -2,6 +2,7 @@
 
 What compiling yields depends on the processor's instruction sets and on OpenVINO's version.  It is kept under a
 key of both (`cache_key`), beside the precision; under another the network is compiled from its IR, which takes longer.
+Weights stored as f24 (`models.packed`) are expanded in memory first.
 """
 
 from __future__ import annotations
@@ -9,7 +10,9 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +30,8 @@ class OpenVinoNetwork:
     """Encoder and decoder of one folder.
 
     Args:
-        folder: holds encoder.xml, encoder.bin, decoder.xml and decoder.bin, and may hold compiled models.
+        folder: holds encoder.xml and decoder.xml, beside each its weights (.bin, or .f24), and may hold compiled
+            models.
         threads: number of them, by default the number of CPUs that this process may use.
         precision: what it computes in.
     """
@@ -67,7 +71,8 @@ def compile_beforehand(folder: Path, precision: Precision = "f32") -> list[Path]
     """Compile a folder's networks for this processor; returns the files made."""
     core, made = openvino.Core(), []
     for part in PARTS:
-        compiled = core.compile_model(str(folder / f"{part}.xml"), "CPU", properties(precision=precision) | _CACHING)
+        with _weights(folder, part) as weights:
+            compiled = _compiled(core, folder, part, weights, properties(precision=precision) | _CACHING)
         path = _compiled_path(folder, part, precision)
         path.write_bytes(compiled.export_model().getvalue())
         made.append(path)
@@ -89,14 +94,33 @@ def _compiled_path(folder: Path, part: str, precision: Precision) -> Path:
     return folder / f"{part}-{precision}-{cache_key()}.blob"
 
 
+@contextmanager
+def _weights(folder: Path, part: str) -> Iterator[str]:
+    """The path of a network's weights as OpenVINO reads them; it may be gone once that has read them."""
+    packed = folder / f"{part}.f24"
+    if not packed.is_file():
+        yield str(folder / f"{part}.bin")
+        return
+    from models.packed import expanded
+
+    with expanded(packed) as path:
+        yield path
+
+
 def _load(
     core: openvino.Core, folder: Path, part: str, options: dict[str, object], compiled: Path
 ) -> openvino.InferRequest:
-    if compiled.is_file():
-        weights = {"WEIGHTS_PATH": str(folder / f"{part}.bin")}
-        try:
-            model = core.import_model(compiled.read_bytes(), "CPU", options | _CACHING | weights)
-            return model.create_infer_request()
-        except RuntimeError:
-            pass  # a blob that OpenVINO refuses is as good as none
-    return core.compile_model(str(folder / f"{part}.xml"), "CPU", options).create_infer_request()
+    with _weights(folder, part) as weights:
+        if compiled.is_file():
+            try:
+                given = options | _CACHING | {"WEIGHTS_PATH": weights}
+                return core.import_model(compiled.read_bytes(), "CPU", given).create_infer_request()
+            except RuntimeError:
+                pass  # a blob that OpenVINO refuses is as good as none
+        return _compiled(core, folder, part, weights, options).create_infer_request()
+
+
+def _compiled(
+    core: openvino.Core, folder: Path, part: str, weights: str, options: dict[str, object]
+) -> openvino.CompiledModel:
+    return core.compile_model(core.read_model(str(folder / f"{part}.xml"), weights), "CPU", options)

@@ -17,7 +17,7 @@ MODES: tuple[Mode, ...] = get_args(Mode)
 Precision = Literal["f32", "bf16"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 #: What weights lie in the file as.
-Stored = Literal["f32", "f16", "int8"]
+Stored = Literal["f32", "f24", "f16", "int8"]
 STORED: tuple[Stored, ...] = get_args(Stored)
 
 FILE = "pipeline.json"

@@ -17,9 +17,12 @@ cv2 = pytest.importorskip("cv2")
 from models import daft, geometry  # noqa: E402
 from models.fast.chains import span_of  # noqa: E402
 from models.fast.pipeline import PUBLISHED, SHARED, write_pipeline  # noqa: E402
+from models.packed import PackedError, pack, unpack  # noqa: E402
 from tests.contract.forge import BZIP2, STORED, Member, archive, claim, deflate, npy, write  # noqa: E402
 from tests.models.cpp_program import MARKS, built_check, case_file, flat, pipeline_file, run  # noqa: E402
 from tests.models.sequential import Sequential  # noqa: E402
+from tests.models.test_packed import FORGED, xml_of  # noqa: E402
+from tests.models.test_packed import GOOD as PACKED  # noqa: E402
 
 pytestmark = MARKS
 NAMES = tuple(PUBLISHED)
@@ -311,3 +314,52 @@ def test_all_volumes_and_what_went_to_ct_share_dafts_later_model(check: Path, tm
         ("something", "lite_medsam"),
     ):
         assert run(check, "networks", tmp_path, name).stdout == f"{tmp_path / model}\n"
+
+
+# --------------------------------------------------------------------------- packed weights
+
+
+@pytest.mark.parametrize("threads", [1, 2, 7])
+def test_packed_weights_expand_to_the_bytes_that_python_gets(check: Path, tmp_path: Path, threads: int) -> None:
+    bits = np.random.default_rng(threads).integers(0, 2**32, 300_000, dtype=np.uint32)
+    bits[:6] = 0, 0x7F800000, 0xFF800000, 0x7FC00001, 0x7F7FFFFF, 0xFF7FFFFF
+    weights = b"raw" + bytes(61) + bits.tobytes() + bytes(range(250))
+    layers = xml_of(("i64", 0, 64), ("f32", 64, 4 * 9000), ("f32", 64 + 4 * 9001, 4 * 280_000))
+    for name, content in (("a", pack(weights, layers)), ("b", PACKED), ("c", pack(b"", xml_of()))):
+        (tmp_path / f"{name}.f24").write_bytes(content)
+        said = run(check, "expand", threads, tmp_path / "out", tmp_path / f"{name}.f24").stdout
+        assert said == "ok\n"
+        assert (tmp_path / "out").read_bytes() == unpack(content)
+
+
+def test_forged_packed_weights_are_refused(check: Path, tmp_path: Path) -> None:
+    """By name and with the same fault as in Python."""
+    paths = []
+    for name, (content, _) in FORGED.items():
+        paths.append(tmp_path / f"{name}.f24")
+        paths[-1].write_bytes(content)
+    said = run(check, "expand", 2, tmp_path / "out", *paths, tmp_path / "missing.f24", code=2).stdout.splitlines()
+    for path, (_, fault), line in zip(paths, FORGED.values(), said[:-1], strict=True):
+        assert line.startswith(f"error: {path}: ")
+        assert fault in line
+        assert line.endswith("Make it again: python -m models export")
+    assert said[-1].startswith(f"error: {tmp_path / 'missing.f24'}: it cannot be opened (No such file")
+
+
+def test_damaged_packed_weights_are_refused_or_read_soundly(check: Path, tmp_path: Path) -> None:
+    """As Python judges them, byte for byte of the tables; the sanitizers look on."""
+    random = np.random.default_rng(5)
+    paths, sound = [], []
+    for i in range(300):
+        damaged = bytearray(PACKED)
+        for at in random.integers(0, 24 + 6 * 24, 1 + i % 3):
+            damaged[at] = random.integers(256)
+        paths.append(tmp_path / f"{i}.f24")
+        paths[-1].write_bytes(damaged)
+        try:
+            unpack(bytes(damaged))
+            sound.append(True)
+        except PackedError:
+            sound.append(False)
+    said = run(check, "expand", 1, tmp_path / "out", *paths, code=2).stdout.splitlines()
+    assert [line == "ok" for line in said] == sound

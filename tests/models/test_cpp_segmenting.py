@@ -15,7 +15,8 @@ torch = pytest.importorskip("torch")
 openvino = pytest.importorskip("openvino")
 
 from harness import phases  # noqa: E402
-from models import convert  # noqa: E402
+from models import __main__ as commands  # noqa: E402
+from models import convert, export  # noqa: E402
 from models.algorithms import build, networks_of  # noqa: E402
 from models.fast.network import OpenVinoNetwork  # noqa: E402
 from models.fast.pipeline import PUBLISHED, read_pipeline, write_pipeline  # noqa: E402
@@ -29,6 +30,7 @@ from tests.models.cpp_program import (  # noqa: E402
     pipeline_file,
     run,
 )
+from tests.models.lively import dice, lively  # noqa: E402
 from tests.models.sequential import Sequential  # noqa: E402
 from tests.models.stub_network import StubNetwork  # noqa: E402
 from tests.models.synthetic import image_of_blobs, volume_of_blobs  # noqa: E402
@@ -119,7 +121,7 @@ def test_the_pipelines_later_keys(check: Path, tmp_path: Path) -> None:
             error = run(check, "segment", path, 9, case, tmp_path / "out.npz", code=2).stderr
             assert f'{path}: "{key}" is' in error or f"{path}: it is not a flat" in error
             assert "python -m models export" in error
-    for stored in ("f32", "f16", "int8"):
+    for stored in ("f32", "f24", "f16", "int8"):
         path.write_text(json.dumps(facts | {"precision": "bf16", "stored": stored}))
         assert run(check, "segment", path, 9, case, tmp_path / "out.npz").stdout.startswith("bf16 ")
     for key in ("precision", "stored", "stride"):
@@ -339,3 +341,37 @@ def test_weights_stored_in_8_bits_are_computed_with_in_32(segment: Path, tmp_pat
     for number in (1, 2):
         ours, theirs = got == number, want == number
         assert 2 * (ours & theirs).sum() >= 0.999 * (ours.sum() + theirs.sum())
+
+
+@pytest.mark.slow
+def test_weights_stored_in_24_bits(segment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exported by the command, from blobs and from the IR: Python and C++ agree, and with 32 bits to half a percent.
+
+    Networks that follow one another may be expanded under the same path: each must get its own weights.
+    """
+    image, boxes = image_of_blobs((90, 120), 9, seed=2)
+    masks: dict[tuple[int, str], np.ndarray] = {}
+    for seed in (1, 2):
+        network = lively(build(networks_of("repmedsam"), seed), 256)
+        monkeypatch.setattr(export, "build", lambda *_, network=network: network)
+        for stored in ("f32", "f24"):
+            folder = tmp_path / f"{stored}-{seed}"
+            arguments = ["export", "--algorithm", "repmedsam", "--stored", stored, "--out", str(folder)]
+            assert commands.main(arguments) == 0
+            masks[seed, stored] = Segmenter(OpenVinoNetwork(folder), read_pipeline(folder))(image, boxes)
+        names = {path.name for path in folder.iterdir()}
+        assert names == {"encoder.xml", "encoder.f24", "decoder.xml", "decoder.f24", "pipeline.json"}
+        exact = tmp_path / f"f32-{seed}" / "encoder.bin"
+        assert (folder / "encoder.f24").stat().st_size < 0.77 * exact.stat().st_size
+        from_ir = predicted(segment, folder, tmp_path, image, boxes)
+        run(segment, "--bake", "--networks", folder)
+        assert all(path.stat().st_size < 3 << 20 for path in folder.glob("*.blob"))
+        assert len(list(folder.glob("*.blob"))) == 2
+        from_blob = predicted(segment, folder, tmp_path, image, boxes)
+        sizes = np.bincount(masks[seed, "f32"].ravel(), minlength=10)
+        seen = np.flatnonzero(sizes > 100)  # objects may hide one another
+        assert {0, 9} < set(seen)
+        for number in seen:
+            for got in (masks[seed, "f24"], from_ir, from_blob):
+                assert dice(got == number, masks[seed, "f32"] == number) >= 0.995
+    assert (masks[1, "f24"] != masks[2, "f24"]).mean() > 0.05

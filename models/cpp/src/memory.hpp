@@ -12,7 +12,8 @@ constexpr std::uint64_t gibibyte = 1ULL << 30;
 std::uint64_t memory_given(const std::filesystem::path& groups = "/sys/fs/cgroup");
 
 /// What everything but a case's own arrays takes: libraries, networks with their intermediate results (MedficientSAM's,
-/// the largest, 0.7 GiB), logits held for interpolation (0.25 GiB).
+/// the largest, 0.7 GiB, the weights' file in it, which is memory for good where it was packed), logits held for
+/// interpolation (0.25 GiB).
 constexpr std::uint64_t reserved_bytes = 5 * gibibyte / 4;
 
 /// Throws Fault where arrays of so many bytes, and what is reserved, are more than there is.  It is said before memory

@@ -21,12 +21,12 @@ class Network {
   /// `image` is (3, side, side); the result is the caller's own.
   virtual Embedding encode(std::vector<float>& image) = 0;
 
-  /// Logits of prompts on one embedding, (N, 256, 256), valid until the next call.  N is 1 or `batch`.
+  /// Logits of prompts on one embedding, (N, 256, 256), valid until the next call.  N is 1 to `batch`.
   virtual const float* decode(const Embedding& embedding, std::vector<Prompt>& prompts) = 0;
 
   static constexpr std::size_t logits_side = 256;
   static constexpr std::size_t logits_area = logits_side * logits_side;
-  /// Prompts decoded at once; what is left over is decoded one by one.  OpenVINO prepares itself for each new number
-  /// of prompts, which costs as much as decoding two, so there are only two numbers.  A prompt takes 40 MB meanwhile.
-  static constexpr std::size_t batch = 4;
+  /// Prompts decoded at once, at most.  OpenVINO prepares itself for more prompts than it has had before; fewer cost it
+  /// nothing.  A prompt takes 40 MB meanwhile.
+  static constexpr std::size_t batch = 8;
 };

@@ -6,8 +6,10 @@
 #include <fstream>
 #include <iostream>
 #include <new>
+#include <optional>
 
 #include "fault.hpp"
+#include "packed.hpp"
 
 namespace {
 
@@ -56,13 +58,28 @@ ov::AnyMap options(const Settings& settings) {
           ov::hint::enable_cpu_pinning(false), ov::cache_mode(ov::CacheMode::OPTIMIZE_SIZE)};
 }
 
-ov::CompiledModel compiled(const Settings& settings, const std::string& name) {
-  const std::filesystem::path xml = settings.folder / (name + ".xml"), weights = settings.folder / (name + ".bin");
-  for (const auto& path : {xml, weights})
+/// A network's weights as OpenVINO reads them: the IR's own file, or what a packed one expands to.  OpenVINO maps the
+/// file and does not ask for it again, so this may go once a network is loaded.
+class Weights {
+ public:
+  Weights(const Settings& settings, const std::string& name) : path_(settings.folder / (name + ".bin")) {
+    const std::filesystem::path packed = settings.folder / (name + packed_suffix);
+    if (std::filesystem::is_regular_file(packed)) path_ = expanded_.emplace(packed, settings.threads).path();
+  }
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+  std::optional<ExpandedWeights> expanded_;
+};
+
+ov::CompiledModel compiled(const Settings& settings, const std::string& name, const Weights& weights) {
+  const std::filesystem::path xml = settings.folder / (name + ".xml");
+  for (const auto& path : {xml, weights.path()})
     if (!std::filesystem::is_regular_file(path))
       throw Fault(path.string() + ": no such file. Make it: python -m models export");
   try {
-    return core().compile_model(xml.string(), device, options(settings));
+    return core().compile_model(core().read_model(xml.string(), weights.path().string()), device, options(settings));
   } catch (const ov::Exception& error) {
     throw Fault(xml.string() + ": OpenVINO cannot compile it (" + error.what() +
                 "). Make it again: python -m models export");
@@ -70,17 +87,19 @@ ov::CompiledModel compiled(const Settings& settings, const std::string& name) {
 }
 
 ov::CompiledModel loaded(const Settings& settings, const std::string& name) {
+  // Before the first use of OpenVINO, whose plugin takes as long to load on another thread.
+  const Weights weights(settings, name);
   const std::filesystem::path blob = blob_path(settings, name);
   if (std::ifstream stream{blob, std::ios::binary}) {
     ov::AnyMap with_weights = options(settings);
-    with_weights.insert(ov::weights_path((settings.folder / (name + ".bin")).string()));
+    with_weights.insert(ov::weights_path(weights.path().string()));
     try {
       return core().import_model(stream, device, with_weights);
     } catch (const ov::Exception& error) {
       std::cerr << "warning: " << blob.string() << " cannot be used (" << error.what() << "); compiling anew\n";
     }
   }
-  return compiled(settings, name);
+  return compiled(settings, name, weights);
 }
 
 }  // namespace
@@ -139,7 +158,7 @@ const float* Networks::decode(const Embedding& embedding, std::vector<Prompt>& p
 void bake(const Settings& settings) {
   for (const std::string name : {"encoder", "decoder"}) {
     std::ofstream stream(blob_path(settings, name), std::ios::binary);
-    compiled(settings, name).export_model(stream);
+    compiled(settings, name, Weights(settings, name)).export_model(stream);
     if (!stream.flush()) throw Fault(blob_path(settings, name).string() + ": it cannot be written");
   }
 }

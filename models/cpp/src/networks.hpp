@@ -15,7 +15,7 @@ std::size_t cpus_given();
 
 /// How networks are compiled.
 struct Settings {
-  std::filesystem::path folder;  ///< of encoder.xml, decoder.xml and perhaps blobs
+  std::filesystem::path folder;  ///< of encoder.xml, decoder.xml, their weights (.bin or .f24) and perhaps blobs
   Precision precision = Precision::f32;
   std::size_t threads = cpus_given();
 };
@@ -39,5 +39,5 @@ class Networks : public Network {
   std::size_t side_ = 0;
 };
 
-/// Writes blobs of both networks beside them, for CPUs like this one.  Weights stay in the models' own files.
+/// Writes blobs of both networks beside them, for CPUs like this one.  Weights stay in the networks' own files.
 void bake(const Settings& settings);

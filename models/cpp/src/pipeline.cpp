@@ -125,8 +125,8 @@ Pipeline read_pipeline(const std::filesystem::path& path) {
   const std::string precision = object.text_or("precision", "f32"), stored = object.text_or("stored", "f32");
   if (precision != "f32" && precision != "bf16") object.fail("precision", precision);
   pipeline.precision = precision_of(precision);
-  // How weights lie in the networks' files is OpenVINO's affair; a word from a later export is not to be passed over.
-  if (stored != "f32" && stored != "f16" && stored != "int8") object.fail("stored", stored);
+  // The networks' files tell how weights lie in them; a word from a later export is not to be passed over.
+  if (stored != "f32" && stored != "f24" && stored != "f16" && stored != "int8") object.fail("stored", stored);
   if (object.has("stride")) pipeline.stride = object.number("stride", 1, max_stride);
   const auto label_bits = published_label_bits.find(pipeline.algorithm);
   if (label_bits == published_label_bits.end()) object.fail("algorithm", pipeline.algorithm);

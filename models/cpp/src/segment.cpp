@@ -183,7 +183,7 @@ class Segmenter {
       network_.await();
     }
     for (std::size_t from = 0, count = 0; from < prompts.size(); from += count) {
-      count = prompts.size() - from < Network::batch ? 1 : Network::batch;
+      count = std::min(prompts.size() - from, Network::batch);
       std::vector<Prompt> some(prompts.begin() + static_cast<std::ptrdiff_t>(from),
                                prompts.begin() + static_cast<std::ptrdiff_t>(from + count));
       const float* logits = nullptr;

@@ -10,6 +10,7 @@
 //   check phases NAME                                 a line of known figures, and this process's age
 //   check memory GROUPS ARRAYS                        memory given, embeddings kept beside arrays of so many bytes
 //   check limited BYTES FILE...                       as read, with so much memory
+//   check expand THREADS OUT FILE...                  says of each file whether it is packed weights, and writes them
 #include <cstdio>
 #include <exception>
 #include <filesystem>
@@ -22,6 +23,7 @@
 #include "geometry.hpp"
 #include "memory.hpp"
 #include "npy.hpp"
+#include "packed.hpp"
 #include "phases.hpp"
 #include "pipeline.hpp"
 #include "resize.hpp"
@@ -168,11 +170,27 @@ void say_memory(const Words& words) {
   std::printf("%llu %zu\n", static_cast<unsigned long long>(given), embeddings_kept(given, std::stoull(words[1])));
 }
 
+int expand(const Words& words) {
+  int code = 0;
+  for (std::size_t i = 2; i < words.size(); ++i) {
+    try {
+      const ExpandedWeights weights(words[i], std::stoul(words[0]));
+      std::filesystem::copy_file(weights.path(), words[1], std::filesystem::copy_options::overwrite_existing);
+      std::printf("ok\n");
+    } catch (const Fault& fault) {
+      std::printf("error: %s\n", fault.what());
+      code = 2;
+    }
+  }
+  return code;
+}
+
 int run(const Words& words) {
   const std::string command = words.empty() ? "" : words[0];
   const Words rest(words.begin() + (words.empty() ? 0 : 1), words.end());
   if (command == "read") return read_cases(rest, memory_given());
   if (command == "limited" && !rest.empty()) return read_cases({rest.begin() + 1, rest.end()}, std::stoull(rest[0]));
+  if (command == "expand" && rest.size() > 2) return expand(rest);
   if (command == "segment" && rest.size() == 4) return segment_case(rest), 0;
   if (command == "phases" && rest.size() == 1) return say_phases(rest[0]), 0;
   if (command == "memory" && rest.size() == 2) return say_memory(rest), 0;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <stdexcept>
 #include <vector>
 
 #include "network.hpp"
@@ -30,6 +31,7 @@ class StubNetwork : public Network {
   }
 
   const float* decode(const Embedding& embedding, std::vector<Prompt>& prompts) override {
+    if (prompts.empty() || prompts.size() > batch) throw std::logic_error("so many prompts are not decoded at once");
     constexpr float reach = 5;
     const float scale = static_cast<float>(logits_side) / static_cast<float>(side_);
     logits_.assign(prompts.size() * logits_area, 0);  // those of the last call are gone

@@ -1,0 +1,177 @@
+#include "packed.hpp"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <cstring>
+#include <future>
+
+#include "fault.hpp"
+
+namespace {
+
+constexpr char magic[8] = {'w', 'e', 'i', 'g', 'h', 't', 's', '\0'};
+constexpr std::uint32_t version = 1, raw_kind = 0, f24_kind = 1;
+constexpr std::uint64_t header_bytes = 24, segment_bytes = 24, alignment_bytes = 64, float_bytes = 4, f24_bytes = 3;
+/// What a thread takes at once: what stays in its cache until it is written.
+constexpr std::uint64_t piece_bytes = 1 << 18;
+
+/// Files are little-endian, as are the processors that this runs on.
+template <typename Number>
+Number number_at(const std::uint8_t* bytes) {
+  Number number;
+  std::memcpy(&number, bytes, sizeof number);
+  return number;
+}
+
+/// An open file, closed in the end.
+struct Descriptor {
+  explicit Descriptor(int of) : number(of) {}
+  ~Descriptor() {
+    if (number >= 0) ::close(number);
+  }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  int number;
+};
+
+/// A file's bytes, read only.
+class Mapping {
+ public:
+  Mapping(int descriptor, std::uint64_t bytes) : bytes_(bytes) {
+    if (bytes == 0) return;
+    data_ = ::mmap(nullptr, bytes, PROT_READ, MAP_SHARED, descriptor, 0);
+    if (data_ == MAP_FAILED) throw Fault(std::string("it cannot be mapped (") + std::strerror(errno) + ")");
+  }
+  ~Mapping() {
+    if (data_ != MAP_FAILED) ::munmap(data_, bytes_);
+  }
+  Mapping(const Mapping&) = delete;
+  Mapping& operator=(const Mapping&) = delete;
+  const std::uint8_t* data() const { return static_cast<const std::uint8_t*>(data_); }
+
+ private:
+  void* data_ = MAP_FAILED;
+  std::uint64_t bytes_;
+};
+
+/// Floats of their upper 16 bits and the 8 below them; plain enough for the compiler to widen many at once.
+void widen(const std::uint16_t* __restrict upper, const std::uint8_t* __restrict lower, std::uint32_t* __restrict to,
+           std::size_t count) {
+  for (std::size_t i = 0; i < count; ++i)
+    to[i] = static_cast<std::uint32_t>(upper[i]) << 16 | static_cast<std::uint32_t>(lower[i]) << 8;
+}
+
+/// Part of a segment, in bytes of it; whole floats.
+struct Piece {
+  const PackedSegment* segment;
+  std::uint64_t begin, end;
+};
+
+/// Writing takes no page faults, and pages that are written whole are not cleared before: two thirds of the time that
+/// expanding into mapped memory takes.
+void write_all(int descriptor, const void* data, std::uint64_t bytes, std::uint64_t offset) {
+  const auto* from = static_cast<const char*>(data);
+  while (bytes > 0) {
+    const ::ssize_t written = ::pwrite(descriptor, from, bytes, static_cast<::off_t>(offset));
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0) throw Fault(std::string("there is no memory to expand it (") + std::strerror(errno) + ")");
+    from += written;
+    offset += static_cast<std::uint64_t>(written);
+    bytes -= static_cast<std::uint64_t>(written);
+  }
+}
+
+void expand(const std::uint8_t* packed, const Piece& piece, std::vector<std::uint32_t>& floats, int descriptor) {
+  const PackedSegment& segment = *piece.segment;
+  const std::uint8_t* data = packed + segment.from;
+  const std::uint64_t bytes = piece.end - piece.begin, offset = segment.offset + piece.begin;
+  if (!segment.f24) {
+    write_all(descriptor, data + piece.begin, bytes, offset);
+    return;
+  }
+  // Data begin at multiples of 64 bytes, counted from a page's begin.
+  const std::uint64_t first = piece.begin / float_bytes;
+  floats.resize(bytes / float_bytes);
+  widen(reinterpret_cast<const std::uint16_t*>(data) + first, data + segment.size / 2 + first, floats.data(),
+        floats.size());
+  write_all(descriptor, floats.data(), bytes, offset);
+}
+
+void expand_all(const std::uint8_t* packed, const std::vector<PackedSegment>& segments, std::size_t threads,
+                int descriptor) {
+  std::vector<Piece> pieces;
+  for (const PackedSegment& segment : segments)
+    for (std::uint64_t begin = 0; begin < segment.size; begin += piece_bytes)
+      pieces.push_back({&segment, begin, std::min(begin + piece_bytes, segment.size)});
+  std::atomic<std::size_t> next{0};
+  const auto work = [&] {
+    std::vector<std::uint32_t> floats;
+    for (std::size_t i = next++; i < pieces.size(); i = next++) expand(packed, pieces[i], floats, descriptor);
+  };
+  std::vector<std::future<void>> others;
+  for (std::size_t i = 1; i < threads; ++i) others.push_back(std::async(std::launch::async, work));
+  work();
+  for (std::future<void>& other : others) other.get();
+}
+
+int expanded(const std::filesystem::path& path, std::size_t threads) {
+  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  struct stat facts {};
+  if (file.number < 0 || ::fstat(file.number, &facts) != 0)
+    throw Fault(std::string("it cannot be opened (") + std::strerror(errno) + ")");
+  const auto bytes = static_cast<std::uint64_t>(facts.st_size);
+  const Mapping packed(file.number, bytes);
+  const std::vector<PackedSegment> segments = packed_segments(packed.data(), bytes);
+
+  Descriptor made(::memfd_create(path.filename().c_str(), MFD_CLOEXEC));
+  if (made.number < 0) throw Fault(std::string("there is no memory to expand it (") + std::strerror(errno) + ")");
+  expand_all(packed.data(), segments, threads, made.number);
+  const int descriptor = made.number;
+  made.number = -1;
+  return descriptor;
+}
+
+}  // namespace
+
+std::vector<PackedSegment> packed_segments(const std::uint8_t* packed, std::uint64_t bytes) {
+  if (bytes < header_bytes || std::memcmp(packed, magic, sizeof magic) != 0)
+    throw Fault("it does not begin as packed weights do");
+  const auto format = number_at<std::uint32_t>(packed + 8);
+  if (format != version)
+    throw Fault("its format is " + std::to_string(format) + ", and this program knows " + std::to_string(version));
+  const std::uint64_t count = number_at<std::uint32_t>(packed + 12), total = number_at<std::uint64_t>(packed + 16);
+  std::uint64_t from = header_bytes + count * segment_bytes, end = 0;
+  if (from > bytes) throw Fault("its segments are cut off");
+  std::vector<PackedSegment> segments;
+  for (std::uint64_t i = 0; i < count; ++i) {
+    const std::uint8_t* facts = packed + header_bytes + i * segment_bytes;
+    const auto offset = number_at<std::uint64_t>(facts), size = number_at<std::uint64_t>(facts + 8);
+    const auto kind = number_at<std::uint32_t>(facts + 16), zero = number_at<std::uint32_t>(facts + 20);
+    const bool f24 = kind == f24_kind, whole = offset % float_bytes == 0 && size % float_bytes == 0;
+    const auto refuse = [&](const char* why) { throw Fault("segment " + std::to_string(i) + why); };
+    if ((!f24 && kind != raw_kind) || zero != 0 || (f24 && !whole)) refuse(" is of no known kind");
+    if (offset != end || size > total - end) refuse(" does not follow the one before it");
+    from += (alignment_bytes - from % alignment_bytes) % alignment_bytes;
+    const std::uint64_t packed_size = f24 ? size / float_bytes * f24_bytes : size;
+    if (from > bytes || packed_size > bytes - from) refuse(" is cut off");
+    segments.push_back({offset, size, from, f24});
+    from += packed_size;
+    end += size;
+  }
+  if (end != total || from != bytes) throw Fault("its segments are not all of it");
+  return segments;
+}
+
+ExpandedWeights::ExpandedWeights(const std::filesystem::path& packed, std::size_t threads) try
+    : descriptor_(expanded(packed, threads)) {
+} catch (const Fault& fault) {
+  throw Fault(packed.string() + ": " + fault.what() + ". Make it again: python -m models export");
+}
+
+ExpandedWeights::~ExpandedWeights() { ::close(descriptor_); }
