@@ -81,7 +81,7 @@ def test_help_explains_the_variants(capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit):
         commands.main(["export", "--help"])
     said = capsys.readouterr().out
-    for text in ("--precision bf16", "--stored int8", "--stored f16", "--stride N", "daft-shared", "interpolated"):
+    for text in ("--precision bf16", "--stored int8", "--stored f16", "--stored f24", "--stride N", "daft-shared", "interpolated"):
         assert text in said
 
 
@@ -120,6 +120,7 @@ def labels(tmp_path_factory: pytest.TempPathFactory):
     ("name", "options", "at_least"),
     [
         ("bf16", ["--precision", "bf16"], 0.9),
+        ("packed", ["--stored", "f24"], 0.999),
         ("half", ["--stored", "f16"], 0.99),
         ("int8", ["--stored", "int8"], 0.9),
         ("stride", ["--stride", "3"], 0.8),
