@@ -210,5 +210,5 @@ def test_int8_weights_have_a_factor_for_each_output_channel():
 
 
 def test_another_word_is_refused():
-    with pytest.raises(ValueError, match=r"'int4': not one of f32, f16, int8"):
+    with pytest.raises(ValueError, match=r"'int4': not one of f32, f24, f16, int8"):
         convert.stored_as(openvino.Model([], [], "empty"), "int4")  # type: ignore[arg-type]
