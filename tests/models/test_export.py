@@ -81,7 +81,15 @@ def test_help_explains_the_variants(capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit):
         commands.main(["export", "--help"])
     said = capsys.readouterr().out
-    for text in ("--precision bf16", "--stored int8", "--stored f16", "--stored f24", "--stride N", "daft-shared", "interpolated"):
+    for text in (
+        "--precision bf16",
+        "--stored int8",
+        "--stored f16",
+        "--stored f24",
+        "--stride N",
+        "daft-shared",
+        "interpolated",
+    ):
         assert text in said
 
 
