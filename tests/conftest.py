@@ -2,7 +2,24 @@
 
 from __future__ import annotations
 
+import os
+
+import docker
 import pytest
+
+from harness.errors import EngineError
+from harness.run.daemon import connect
+
+
+@pytest.fixture(scope="session")
+def client() -> docker.APIClient:
+    """The engine; without one its tests are skipped, unless `make test` says that one must be there."""
+    try:
+        return connect()
+    except EngineError as error:
+        if os.environ.get("HARNESS_NEED_DOCKER"):
+            raise
+        pytest.skip(str(error))
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups

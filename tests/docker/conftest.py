@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -12,28 +11,15 @@ import docker
 import numpy as np
 import pytest
 
-from harness.errors import EngineError
 from harness.npz import write_npz
 from harness.protocol import load_protocol
 from harness.records import Case, Limits
-from harness.run.daemon import connect
 from harness.run.docker_engine import DockerEngine, open_docker_engine
 from harness.run.engine import Execution, Job
 from harness.run.images import OFFICIAL_BASE, OWN_BASE
 
 PROTOCOL = load_protocol()
 Run = Callable[..., Execution]
-
-
-@pytest.fixture(scope="session")
-def client() -> docker.APIClient:
-    """The engine; without one its tests are skipped, unless `make test` says that one must be there."""
-    try:
-        return connect()
-    except EngineError as error:
-        if os.environ.get("HARNESS_NEED_DOCKER"):
-            raise
-        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="session")

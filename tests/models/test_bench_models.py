@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from dataclasses import replace
 from pathlib import Path
 
+import docker
 import numpy as np
 import pytest
 
@@ -29,11 +29,9 @@ from benchmarks.models_figures import (
 from benchmarks.models_networks import in_turns, made_boxes, relative_difference
 from harness import contract
 from harness.cases import load_cases
-from harness.errors import EngineError
 from harness.phases import ToldPhases
 from harness.protocol import load_protocol
 from harness.records import Outcome, Phases
-from harness.run.daemon import connect
 from tests.run.run_kit import FakeEngine, attempt, case, submission, write_case
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -271,14 +269,10 @@ class Fleet:
 
 
 @pytest.mark.docker
-def test_an_empty_container_on_the_real_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_an_empty_container_on_the_real_engine(
+    client: docker.APIClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setenv("HARNESS_SCRATCH", str(tmp_path / "scratch"))
-    try:
-        client = connect()
-    except EngineError as error:
-        if os.environ.get("HARNESS_NEED_DOCKER"):
-            raise
-        pytest.skip(str(error))
     cases = tmp_path / "cases"
     cases.mkdir()
     write_case(cases, "2DBox_US_0001")
