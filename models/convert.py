@@ -1,4 +1,4 @@
-"""From torch to OpenVINO: the encoder and the decoder as two models of their own.
+"""From torch to OpenVINO: the encoder, and the decoder in two parts, as models of their own.
 
 Whatever does not depend on the input is folded into constants: the grid's position encoding, what stands for
 the absent mask, attention biases gathered per window, batch norms.
@@ -19,10 +19,12 @@ from openvino._offline_transformations import compress_model_transformation
 from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 from torch import Tensor, nn
 
-from models.fast.pipeline import STORED, Stored
-from models.sam.lean_decoder import LeanDecoder
+from models.fast.pipeline import PARTS, STORED, Stored
+from models.sam.decoder import HEADS
+from models.sam.lean_decoder import LeanDecoder, LeanImage
 from models.sam.lean_tinyvit import LeanTinyViT
 from models.sam.network import SegmentAnything
+from models.sam.prompt import GRID, WIDTH
 from models.sam.repvit import RepViT, lean_repvit
 from models.sam.tinyvit import TinyViT
 
@@ -31,19 +33,29 @@ _WORTH_STORING = 4096
 #: The axes of weights that are summed over, by kind of layer.
 _SUMMED_AXES = {"Convolution": (1, 2, 3), "GroupConvolution": (2, 3, 4), "ConvolutionBackpropData": (0, 2, 3)}
 
+#: What passes from one part of the decoder to the other: see `LeanImage`.
+_SHARED = {"pixels": (GRID * GRID, WIDTH), "projected": (3, HEADS, WIDTH // 2 // HEADS, GRID * GRID)}
+
 #: What a CPU with AMX or AVX512-BF16 would otherwise round to bf16.
 F32 = {"INFERENCE_PRECISION_HINT": "f32", "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0"}
 
 
-class _DecoderWithIou(nn.Module):
-    """Logits as they are exported; the expected IoU, which no pipeline asks for, by the plain decoder."""
+class _Iou(nn.Module):
+    """The expected IoU, by the plain decoder."""
 
     def __init__(self, network: SegmentAnything) -> None:
         super().__init__()
-        self.lean, self.network = LeanDecoder(network), network
+        self.network = network
 
-    def forward(self, embedding: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
-        return self.lean(embedding, boxes), self.network.decode(embedding, boxes)[1]
+    def forward(self, embedding: Tensor, boxes: Tensor) -> Tensor:
+        return self.network.decode(embedding, boxes)[1]
+
+
+def models_of(network: SegmentAnything, input_size: int) -> dict[str, openvino.Model]:
+    """All of `PARTS`."""
+    return dict(
+        zip(PARTS, (encoder_model(network, input_size), shared_model(network), decoder_model(network)), strict=True)
+    )
 
 
 def encoder_model(network: SegmentAnything, input_size: int) -> openvino.Model:
@@ -59,16 +71,25 @@ def lean_encoder(encoder: nn.Module) -> nn.Module:
     return lean_repvit(encoder) if isinstance(encoder, RepViT) else encoder
 
 
-def decoder_model(network: SegmentAnything, iou: bool = True) -> openvino.Model:
-    """``embedding`` (1, 256, 64, 64), ``boxes`` (N, 4) -> ``low_res_logits`` (N, 256, 256), ``iou`` (N,), for any N.
+def shared_model(network: SegmentAnything) -> openvino.Model:
+    """``embedding`` (1, 256, 64, 64) -> ``pixels`` and ``projected``, what the decoding of all boxes shares."""
+    return _converted(LeanImage(network).eval(), {"embedding": torch.zeros(1, 256, 64, 64)}, list(_SHARED))
 
-    Args:
-        network: whose decoder it is.
-        iou: whether there is the second output, which takes longer than the first.
+
+def decoder_model(network: SegmentAnything) -> openvino.Model:
+    """``pixels`` and ``projected`` of `shared_model`, ``boxes`` (1, 4) -> ``low_res_logits`` (1, 256, 256).
+
+    Shapes are fixed, since OpenVINO takes as long to prepare itself for another number of boxes as to decode two.
     """
-    module, outputs = (_DecoderWithIou, ["low_res_logits", "iou"]) if iou else (LeanDecoder, ["low_res_logits"])
+    example = {name: torch.zeros(shape) for name, shape in _SHARED.items()}
+    example["boxes"] = torch.tensor([[0.0, 0.0, 9.0, 9.0]])
+    return _converted(LeanDecoder(network).eval(), example, ["low_res_logits"])
+
+
+def iou_model(network: SegmentAnything) -> openvino.Model:
+    """``embedding`` (1, 256, 64, 64), ``boxes`` (N, 4) -> ``iou`` (N,), for any N; no pipeline asks for it."""
     example = {"embedding": torch.zeros(1, 256, 64, 64), "boxes": torch.tensor([[0.0, 0.0, 9.0, 9.0]] * 2)}
-    return _converted(module(network).eval(), example, outputs, {"boxes": [-1, 4]})
+    return _converted(_Iou(network).eval(), example, ["iou"], {"boxes": [-1, 4]})
 
 
 def _converted(

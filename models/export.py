@@ -1,8 +1,9 @@
 """`python -m models export`: an algorithm's networks and arithmetic, for programs without torch.
 
-The folder holds encoder.xml and .bin (`image` (1, 3, S, S) float32 -> `embedding` (1, 256, 64, 64)), decoder.xml and
-.bin (`embedding`, `boxes` (N, 4) in input pixels -> `low_res_logits` (N, 256, 256)), and pipeline.json
-(`models.fast.pipeline`).  With ``--stored f24`` each .bin is a .f24 (`models.packed`).
+The folder holds encoder.xml and .bin (`image` (1, 3, S, S) float32 -> `embedding` (1, 256, 64, 64)), shared.xml and
+.bin (`embedding` -> what decoding any box on it begins with), decoder.xml and .bin (that, under the same names, and
+`boxes` (1, 4) in input pixels -> `low_res_logits` (1, 256, 256)), and pipeline.json (`models.fast.pipeline`).  With
+``--stored f24`` each .bin is a .f24 (`models.packed`).
 """
 
 from __future__ import annotations
@@ -99,10 +100,7 @@ def _export(algorithm: Algorithm, checkpoint: Path | None, seed: int, pipeline: 
     network = load_network(algorithm, checkpoint) if checkpoint else build(algorithm, seed)
     weights = f"checkpoint {sha256(checkpoint)}" if checkpoint else f"random, seed {seed}"
     out.mkdir(parents=True, exist_ok=True)
-    for name, model in (
-        ("encoder", convert.encoder_model(network, algorithm.input_size)),
-        ("decoder", convert.decoder_model(network, iou=False)),
-    ):
+    for name, model in convert.models_of(network, algorithm.input_size).items():
         xml = out / f"{name}.xml"
         openvino.save_model(convert.stored_as(model, pipeline.stored), xml, compress_to_fp16=False)
         if pipeline.stored == "f24":

@@ -65,11 +65,11 @@ class Phases:
         Args:
             phase: which.
             call: what is called.
-            counted: each call is one of ``slices``, or as many ``masks`` as its last argument holds boxes.
+            counted: each call is one of these.
         """
 
         def within_phase(*given) -> R:
-            self._counts[counted] += 1 if counted == "slices" else len(given[-1])
+            self._counts[counted] += 1
             with self.within(phase):
                 return call(*given)
 

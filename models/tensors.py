@@ -86,8 +86,12 @@ def run_openvino(
     from models import convert
 
     core = openvino.Core()
-    encoder = core.compile_model(convert.encoder_model(network, algorithm.input_size), "CPU", convert.F32)
-    decoder = core.compile_model(convert.decoder_model(network), "CPU", convert.F32)
+    encoder, shared, decoder = (
+        core.compile_model(model, "CPU", convert.F32)
+        for model in convert.models_of(network, algorithm.input_size).values()
+    )
     embedding = encoder({"image": image})["embedding"]
-    decoded = decoder({"embedding": embedding, "boxes": boxes})
-    return embedding, decoded["low_res_logits"], decoded["iou"]
+    begun = {output.any_name: tensor for output, tensor in shared({"embedding": embedding}).items()}
+    logits = [decoder({**begun, "boxes": box[None]})["low_res_logits"] for box in boxes]
+    iou = core.compile_model(convert.iou_model(network), "CPU", convert.F32)
+    return embedding, np.concatenate(logits), iou({"embedding": embedding, "boxes": boxes})["iou"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import threading
 import time
 from contextlib import suppress
@@ -199,12 +200,12 @@ class ContainerRunner:
                         stopped = "disk_limit"
                     if stopped:
                         first_kill = killed = time.monotonic()
-                        self._kill(container)
+                        self._kill(container, init)
                 elif time.monotonic() - first_kill > _GIVE_UP_S:
                     raise EngineError(f"a container does not die {_GIVE_UP_S:.0f} s after it was killed")
                 elif time.monotonic() - killed > _KILL_AGAIN_S:
                     killed = time.monotonic()
-                    self._kill(container)
+                    self._kill(container, init)
         finally:
             if init is not None:
                 os.close(init)
@@ -216,7 +217,13 @@ class ContainerRunner:
             return sum(int(entry.get("SizeRw") or 0) for entry in found)
         return 0
 
-    def _kill(self, container: str) -> None:
+    def _kill(self, container: str, init: int | None) -> None:
+        """By the kernel where it lets us: with its init all of a container dies.  The engine would first start a
+        program of its own, and a busy host writes a gigabyte meanwhile."""
+        if init is not None:
+            with suppress(OSError):  # another user's, or gone
+                signal.pidfd_send_signal(init, signal.SIGKILL)
+                return
         with suppress(APIError):  # it ended by itself meanwhile
             self._api.kill(container)
 

@@ -18,10 +18,9 @@ from pathlib import Path
 import numpy as np
 import openvino
 
-from models.fast.pipeline import Precision
+from models.fast.pipeline import PARTS, Precision
 from models.geometry import FloatArray
 
-PARTS = ("encoder", "decoder")
 #: Weights stay in the IR's own file, so that what was compiled is small.
 _CACHING = {"CACHE_MODE": "OPTIMIZE_SIZE"}
 
@@ -30,8 +29,7 @@ class OpenVinoNetwork:
     """Encoder and decoder of one folder.
 
     Args:
-        folder: holds encoder.xml and decoder.xml, beside each its weights (.bin, or .f24), and may hold compiled
-            models.
+        folder: holds an .xml for each of `PARTS`, beside it its weights (.bin, or .f24), and may hold compiled models.
         threads: number of them, by default the number of CPUs that this process may use.
         precision: what it computes in.
     """
@@ -44,16 +42,26 @@ class OpenVinoNetwork:
             return _load(core, folder, part, options, _compiled_path(folder, part, precision))
 
         with ThreadPoolExecutor(len(PARTS)) as at_once:
-            self._encoder, self._decoder = at_once.map(load, PARTS)
+            self._encoder, self._shared, self._decoder = at_once.map(load, PARTS)
+        for output in self._shared.model_outputs:
+            self._decoder.set_tensor(output.any_name, self._shared.get_tensor(output))
+        self._embedding: FloatArray | None = None
 
     def encode(self, image: FloatArray) -> FloatArray:
         """(1, 3, S, S) -> (1, 256, 64, 64), a copy: the next inference overwrites the network's own tensor."""
         return np.array(self._encoder.infer({"image": image}, share_inputs=True, share_outputs=True)["embedding"])
 
-    def decode(self, embedding: FloatArray, boxes: FloatArray) -> FloatArray:
-        """(1, 256, 64, 64) and boxes (N, 4) -> logits (N, 256, 256), overwritten by the next call."""
-        given = {"embedding": embedding, "boxes": boxes}
-        return self._decoder.infer(given, share_inputs=True, share_outputs=True)["low_res_logits"]
+    def decode(self, embedding: FloatArray, box: FloatArray) -> FloatArray:
+        """(1, 256, 64, 64), never changed once it is given, and a box (4,) -> logits (256, 256), overwritten by the
+        next call.
+
+        What all boxes on an embedding share is computed at the first of those that follow one another.
+        """
+        if self._embedding is not embedding:
+            self._shared.infer({"embedding": embedding}, share_inputs=True, share_outputs=True)
+            self._embedding = embedding
+        found = self._decoder.infer({"boxes": box[None]}, share_inputs=True, share_outputs=True)
+        return found["low_res_logits"][0]
 
 
 def properties(threads: int | None = None, precision: Precision = "f32") -> dict[str, object]:
@@ -64,6 +72,8 @@ def properties(threads: int | None = None, precision: Precision = "f32") -> dict
         "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0",
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_NUM_THREADS": str(threads or len(os.sched_getaffinity(0))),
+        # Kernels written for a few operations together take twice as long to load, and gain these networks nothing.
+        "SNIPPETS_MODE": "DISABLE",
     }
 
 

@@ -21,6 +21,9 @@ Stored = Literal["f32", "f24", "f16", "int8"]
 STORED: tuple[Stored, ...] = get_args(Stored)
 
 FILE = "pipeline.json"
+#: Networks of an exported algorithm, by the names of their files: the image encoder; what the decoding of all boxes of
+#: an image shares; the decoding of one box.
+PARTS = ("encoder", "shared", "decoder")
 #: Weights of a network nobody trained are drawn from this seed.
 SEED = 2024
 

@@ -1,4 +1,4 @@
-"""Segmenting one case: each slice encoded once, boxes decoded in batches, masks painted in place.
+"""Segmenting one case: each slice encoded once for all of its boxes, masks painted in place.
 
 Memory, however deep a volume is: its slices up to the last that a box needs (the others are zeros that were never
 written, `harness.contract.read_case`), as much for labels where objects are, `KEPT` embeddings (1.5 GiB), with a stride
@@ -8,7 +8,6 @@ written, `harness.contract.read_case`), as much for labels where objects are, `K
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from operator import itemgetter
 from typing import Protocol
@@ -20,8 +19,6 @@ from models.fast.chains import Span, span_of, sweeps
 from models.fast.pipeline import Pipeline
 from models.geometry import Array, FloatArray, Placed
 
-#: Boxes decoded at once, at most.  A box takes some 40 MB meanwhile.
-BATCH = 8
 #: Embeddings kept between the sweeps of a volume, 4 MiB each.
 KEPT = 384
 #: Boxes whose slices are interpolated in the same sweeps: each chain holds 256 KiB of logits meanwhile.
@@ -36,8 +33,8 @@ class Network(Protocol):
     def encode(self, image: FloatArray) -> FloatArray:
         """(1, 3, S, S) -> (1, 256, 64, 64), which stays as it is when the next image is encoded."""
 
-    def decode(self, embedding: FloatArray, boxes: FloatArray) -> FloatArray:
-        """An image's embedding and boxes (N, 4) in pixels of the square -> logits (N, 256, 256)."""
+    def decode(self, embedding: FloatArray, box: FloatArray) -> FloatArray:
+        """An embedding and a box (4,) in pixels of the square -> logits (256, 256), good until the next call."""
 
 
 @dataclass(frozen=True)
@@ -96,11 +93,10 @@ class Segmenter:
 
     def _image(self, image: Array, boxes: Array, labels: Array) -> None:
         embedding = self._encode(image)
-        prompts = [self._prompt(box, labels.shape) for box in boxes]
-        for number, logits in enumerate(self._logits(embedding, prompts), start=1):
-            mask = self._mask(logits, labels.shape)
+        for number, box in enumerate(boxes, start=1):
+            mask = self._mask(self._network.decode(embedding, self._prompt(box, labels.shape)), labels.shape)
             if mask is not None:
-                _paint(labels, _clipped(mask, boxes[number - 1]) if self._pipeline.clipped_to_box else mask, number)
+                _paint(labels, _clipped(mask, box) if self._pipeline.clipped_to_box else mask, number)
 
     # ----------------------------------------------------------------------- volumes
 
@@ -121,8 +117,8 @@ class Segmenter:
                 embedding = self._encode(volume[visit.z]) if kept is None else kept
                 if visit.keep:
                     embeddings[visit.z] = embedding
-                decoded = self._logits(embedding, [chains[i].prompt for i in visit.boxes])
-                for i, logits in zip(visit.boxes, decoded, strict=True):
+                for i in visit.boxes:
+                    logits = self._network.decode(embedding, chains[i].prompt)
                     chains[i] = self._advanced(chains[i], visit.z, logits, labels)
                     if visit.z == spans[i].middle:
                         down[i] = chains[i]
@@ -143,7 +139,7 @@ class Segmenter:
                     cached.move_to_end(z)
                     if len(cached) > _PUBLISHED_CACHE:
                         cached.popitem(last=False)
-                    (logits,) = self._logits(embedding, [chain.prompt])
+                    logits = self._network.decode(embedding, chain.prompt)
                     chain = self._advanced(chain, z, logits, labels)
                     if z == span.middle:
                         at_middle = chain
@@ -210,11 +206,6 @@ class Segmenter:
 
     def _encode(self, image: Array) -> FloatArray:
         return self._network.encode(geometry.network_input(image, self._pipeline.input_size, self._interpolation))
-
-    def _logits(self, embedding: FloatArray, prompts: Sequence[FloatArray]) -> Iterator[FloatArray]:
-        """Logits (256, 256) of prompts on an encoded image, in their order, each good until the next is asked for."""
-        for begin in range(0, len(prompts), BATCH):
-            yield from self._network.decode(embedding, np.stack(prompts[begin : begin + BATCH]))
 
     def _mask(self, logits: FloatArray, shape: tuple[int, ...]) -> Placed | None:
         return geometry.mask_of_logits(logits, shape, self._pipeline.input_size)

@@ -5,7 +5,7 @@ A prompt has seven tokens and the image 4096 pixels, so whatever can be done to 
 - in the second layer and after it keys and values are not made from pixels.  A query goes through the key's
   projection backwards, (q W_k) x instead of q (W_k x), and pixels are averaged before the value's projection; in the
   other direction a token's value goes through the output's projection before it is handed to the pixels;
-- in the first layer pixels are the same for all prompts, so they are projected once for all of them;
+- in the first layer pixels are the same for all prompts, so they are projected once for all of them (`LeanImage`);
 - what a projection makes of the position encoding, of the absent mask and of its own bias is a constant; a bias
   of keys that queries share drops out of the softmax;
 - only the token of the mask for unambiguous prompts is read in the end, and no expected IoU;
@@ -30,33 +30,23 @@ _PIXELS = GRID * GRID
 _MASK_TOKEN = 1
 
 
-class LeanDecoder(nn.Module):
-    """Logits of boxes on an encoded image, equal but for rounding to those of ``network.decode``.
+class LeanImage(nn.Module):
+    """What the decoding of all boxes on an image shares.
 
     Args:
         network: whose weights it takes as they are now.
     """
 
-    placed: Tensor
     constant: Tensor
     absent: Tensor
-    own: Tensor
     projections: Tensor
 
     def __init__(self, network: SegmentAnything) -> None:
         super().__init__()
-        decoder = network.mask_decoder
-        first, second = decoder.transformer.layers
-        last = decoder.transformer.final_attn_token_to_image
-        self.prompt_encoder = network.prompt_encoder
-        self.first, self.second = first, second
-        self.final_norm = decoder.transformer.norm_final_attn
-        self.hypernetwork = decoder.output_hypernetworks_mlps[0]
+        first = network.mask_decoder.transformer.layers[0]
         with torch.no_grad():
             positions = network.prompt_encoder.grid().flatten(2)[0]  # (C, HW)
             absent = network.prompt_encoder.dense().reshape(WIDTH, 1)
-            self.register_buffer("own", torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight]))
-            self.register_buffer("placed", positions.T.contiguous())
             # The first layer's keys and values for tokens, and its queries of pixels, in one product.
             to_image, to_tokens = first.cross_attn_token_to_image, first.cross_attn_image_to_token
             scale = _scale(to_tokens)
@@ -70,21 +60,49 @@ class LeanDecoder(nn.Module):
             self.register_buffer("projections", torch.cat(weights))
             self.register_buffer("constant", torch.cat(constant))
             self.register_buffer("absent", absent.T + to_tokens.out_proj.bias)
-        self.read_first = _Reading(to_image)
-        self.write_first = _Writing(to_tokens)
+
+    def forward(self, embedding: Tensor) -> tuple[Tensor, Tensor]:
+        """(1, 256, 64, 64) -> pixels (HW, C); keys, queries and values of the first layer, (3, heads, inner, HW)."""
+        image = embedding.flatten(2)[0]  # (C, HW)
+        projected = (self.projections @ image + self.constant).unflatten(0, (3, HEADS, -1))
+        return image.T + self.absent, projected
+
+
+class LeanDecoder(nn.Module):
+    """Logits of boxes on an encoded image, equal but for rounding to those of ``network.decode``.
+
+    Args:
+        network: whose weights it takes as they are now.
+    """
+
+    placed: Tensor
+    own: Tensor
+
+    def __init__(self, network: SegmentAnything) -> None:
+        super().__init__()
+        decoder = network.mask_decoder
+        first, second = decoder.transformer.layers
+        last = decoder.transformer.final_attn_token_to_image
+        self.prompt_encoder = network.prompt_encoder
+        self.first, self.second = first, second
+        self.final_norm = decoder.transformer.norm_final_attn
+        self.hypernetwork = decoder.output_hypernetworks_mlps[0]
+        with torch.no_grad():
+            self.register_buffer("own", torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight]))
+            self.register_buffer("placed", network.prompt_encoder.grid().flatten(2)[0].T.contiguous())
+        self.read_first = _Reading(first.cross_attn_token_to_image)
+        self.write_first = _Writing(first.cross_attn_image_to_token)
         self.read_second = _Reading(second.cross_attn_token_to_image)
         self.write_second = _Writing(second.cross_attn_image_to_token)
         self.read_last = _Reading(last)
         self.enlarge_twice = _Enlarging(decoder.output_upscaling)
 
-    def forward(self, embedding: Tensor, boxes: Tensor) -> Tensor:
-        """(1, 256, 64, 64) and (N, 4) in pixels of the prompt encoder's square -> logits (N, 256, 256)."""
+    def forward(self, pixels: Tensor, projected: Tensor, boxes: Tensor) -> Tensor:
+        """What `LeanImage` yields, and (N, 4) in pixels of the prompt encoder's square -> logits (N, 256, 256)."""
         prompts = self.prompt_encoder(boxes)
         identity = torch.cat([self.own.expand(prompts.shape[0], -1, -1), prompts], dim=1)
 
-        image = embedding.flatten(2)[0]  # (C, HW)
-        keys, queries, values = (self.projections @ image + self.constant).unflatten(0, (3, HEADS, -1)).unbind()
-        pixels = image.T + self.absent  # (HW, C)
+        keys, queries, values = projected.unbind()
         layer = self.first
         tokens = layer.norm1(layer.self_attn(identity, identity, identity))
         attention = (self.read_first.queries(tokens + identity) @ keys).softmax(dim=-1)

@@ -170,11 +170,17 @@ def test_the_host_keeps_its_disk_under_the_default_limits(
             bench.image(behaviour)
         places = [root, Path(client.info()["DockerRootDir"])]
         for behaviour in DISK:
-            with HostDisk(places) as host:
-                _, verdict, _ = bench.run(behaviour, sample, limits)
-            assert (verdict.outcome, "disk_limit" in verdict.reason) == ("invalid_output", True), behaviour
-            assert host.bytes_lost < 5 << 30, behaviour
-            assert host.inodes_lost < 200_000, behaviour
+            # What tests on other cores write meanwhile counts too, and can only add: the least of three tries tells.
+            bytes_lost, inodes_lost = 1 << 62, 1 << 62
+            for _ in range(3):
+                with HostDisk(places) as host:
+                    _, verdict, _ = bench.run(behaviour, sample, limits)
+                assert (verdict.outcome, "disk_limit" in verdict.reason) == ("invalid_output", True), behaviour
+                bytes_lost, inodes_lost = min(bytes_lost, host.bytes_lost), min(inodes_lost, host.inodes_lost)
+                if bytes_lost < 5 << 30 and inodes_lost < 200_000:
+                    break
+            assert bytes_lost < 5 << 30, behaviour
+            assert inodes_lost < 200_000, behaviour
 
 
 def test_a_spy_finds_no_reference(bench: Bench, sample: Case, tmp_path: Path) -> None:

@@ -91,15 +91,16 @@ def export_stub(folder: Path, pipeline: Any) -> None:
     folder.mkdir(parents=True)
     stub, side = StubNetwork(pipeline.input_size), pipeline.input_size
 
-    def decode(embedding: torch.Tensor, boxes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        logits = stub.decode(embedding, boxes)[0]
-        return logits, logits[:, 0, 0]
-
-    encoder = convert._converted(Module(stub.image_encoder), {"image": torch.zeros(1, 3, side, side)}, ["embedding"])
-    example = {"embedding": torch.zeros(1, 256, 64, 64), "boxes": torch.ones(2, 4)}
-    outputs = ["low_res_logits", "iou"]
-    openvino.save_model(encoder, folder / "encoder.xml", compress_to_fp16=False)
-    openvino.save_model(
-        convert._converted(Module(decode), example, outputs, {"boxes": [-1, 4]}), folder / "decoder.xml", False
-    )
+    embedding, boxes = torch.zeros(1, 256, 64, 64), torch.ones(1, 4)
+    parts = {
+        "encoder": (stub.image_encoder, {"image": torch.zeros(1, 3, side, side)}, ["embedding"]),
+        "shared": (lambda embedding: embedding + 1, {"embedding": embedding}, ["shared"]),
+        "decoder": (
+            lambda shared, boxes: stub.decode(shared - 1, boxes)[0],
+            {"shared": embedding, "boxes": boxes},
+            ["low_res_logits"],
+        ),
+    }
+    for part, (call, example, outputs) in parts.items():
+        openvino.save_model(convert._converted(Module(call), example, outputs), folder / f"{part}.xml", False)
     write_pipeline(pipeline, folder)

@@ -50,6 +50,6 @@ class StubRuntime:
         with torch.inference_mode():
             return self.network.image_encoder(torch.from_numpy(image)).numpy()
 
-    def decode(self, embedding: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    def decode(self, embedding: np.ndarray, box: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
-            return self.network.decode(torch.from_numpy(embedding), torch.from_numpy(boxes))[0].numpy()
+            return self.network.decode(torch.from_numpy(embedding), torch.from_numpy(box)[None])[0][0].numpy()

@@ -14,7 +14,7 @@ from models import convert  # noqa: E402
 from models.algorithms import ALGORITHMS  # noqa: E402
 from models.sam.decoder import MaskDecoder  # noqa: E402
 from models.sam.efficientvit import EfficientViT  # noqa: E402
-from models.sam.lean_decoder import LeanDecoder  # noqa: E402
+from models.sam.lean_decoder import LeanDecoder, LeanImage  # noqa: E402
 from models.sam.network import SegmentAnything  # noqa: E402
 from models.sam.repvit import Block, RepViT  # noqa: E402
 from models.sam.tinyvit import Stage, TinyViT  # noqa: E402
@@ -65,9 +65,16 @@ def compiled(model: openvino.Model) -> openvino.CompiledModel:
     return openvino.Core().compile_model(model, "CPU", convert.F32 | {"INFERENCE_NUM_THREADS": "1"})
 
 
-def decoded(model: openvino.Model, embedding: torch.Tensor) -> np.ndarray:
-    given = {"embedding": embedding.numpy(), "boxes": np.array(BOXES, dtype=np.float32)}
-    return compiled(model)(given)["low_res_logits"]
+def decoded(shared: openvino.Model, decoder: openvino.Model, embedding: torch.Tensor) -> np.ndarray:
+    """Logits of all boxes, by both parts of an exported decoder."""
+    begun, decode = compiled(shared)({"embedding": embedding.numpy()}).to_dict(), compiled(decoder)
+    begun = {port.any_name: tensor for port, tensor in begun.items()}
+    return np.concatenate([decode(begun | {"boxes": np.float32([box])})["low_res_logits"] for box in BOXES])
+
+
+def lean(network: SegmentAnything, embedding: torch.Tensor, boxes: torch.Tensor) -> torch.Tensor:
+    """By both parts of the lean decoder in torch."""
+    return LeanDecoder(network).eval()(*LeanImage(network).eval()(embedding), boxes)
 
 
 # --------------------------------------------------------------------------- the same networks
@@ -75,9 +82,8 @@ def decoded(model: openvino.Model, embedding: torch.Tensor) -> np.ndarray:
 
 def test_the_lean_decoder_equals_the_plain_one(network: SegmentAnything, embedding: torch.Tensor, logits: np.ndarray):
     with torch.inference_mode():
-        lean = LeanDecoder(network).eval()
-        assert worst(lean(embedding, torch.tensor(BOXES)), logits) < 5e-6
-        assert worst(lean(embedding, torch.tensor(BOXES[1:2])), logits[1:2]) < 5e-6
+        assert worst(lean(network, embedding, torch.tensor(BOXES)), logits) < 5e-6
+        assert worst(lean(network, embedding, torch.tensor(BOXES[1:2])), logits[1:2]) < 5e-6
 
 
 def test_the_lean_decoder_has_the_eps_of_its_network(embedding: torch.Tensor):
@@ -87,12 +93,13 @@ def test_the_lean_decoder_has_the_eps_of_its_network(embedding: torch.Tensor):
     network.mask_decoder = MaskDecoder(eps=0.1).eval()
     boxes = torch.tensor(BOXES[:1])
     with torch.inference_mode():
-        assert worst(LeanDecoder(network).eval()(embedding, boxes), network.decode(embedding, boxes)[0]) < 5e-6
+        assert worst(lean(network, embedding, boxes), network.decode(embedding, boxes)[0]) < 5e-6
 
 
 def test_making_a_lean_decoder_leaves_the_network_as_it_is(network: SegmentAnything):
     before = {name: value.clone() for name, value in network.state_dict().items()}
     LeanDecoder(network)
+    LeanImage(network)
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
 
@@ -130,23 +137,27 @@ def test_efficientvit_is_exported_as_it_is():
 def test_the_exported_decoder_has_the_interface_that_programs_expect(
     network: SegmentAnything, embedding: torch.Tensor, logits: np.ndarray
 ):
-    model = convert.decoder_model(network, iou=False)
-    assert [port.any_name for port in model.inputs] == ["embedding", "boxes"]
-    assert [port.any_name for port in model.outputs] == ["low_res_logits"]
-    assert [str(port.partial_shape) for port in model.inputs] == ["[1,256,64,64]", "[?,4]"]
-    runs = compiled(model).create_infer_request()
-    for boxes in (BOXES, BOXES[:1], BOXES + BOXES):  # any number of them, in any order of numbers
-        got = runs.infer({"embedding": embedding.numpy(), "boxes": np.array(boxes, dtype=np.float32)})
-        assert worst(got["low_res_logits"], np.concatenate([logits, logits])[: len(boxes)]) < 5e-6
+    shared, decoder = convert.shared_model(network), convert.decoder_model(network)
+    for model, ports, shapes in (
+        (shared, ["embedding", "pixels", "projected"], ["[1,256,64,64]", "[4096,256]", "[3,8,16,4096]"]),
+        (
+            decoder,
+            ["pixels", "projected", "boxes", "low_res_logits"],
+            ["[4096,256]", "[3,8,16,4096]", "[1,4]", "[1,256,256]"],
+        ),
+    ):
+        assert [port.any_name for port in (*model.inputs, *model.outputs)] == ports
+        assert [str(port.partial_shape) for port in (*model.inputs, *model.outputs)] == shapes
+    assert worst(decoded(shared, decoder, embedding), logits) < 5e-6
 
 
-def test_the_whole_decoder_gives_the_iou_too(network: SegmentAnything, embedding: torch.Tensor, logits: np.ndarray):
-    runs = compiled(convert.decoder_model(network))
-    got = runs({"embedding": embedding.numpy(), "boxes": np.array(BOXES, dtype=np.float32)})
+def test_the_iou_of_any_number_of_boxes(network: SegmentAnything, embedding: torch.Tensor):
+    runs = compiled(convert.iou_model(network))
     with torch.inference_mode():
         iou = network.decode(embedding, torch.tensor(BOXES))[1]
-    assert worst(got["low_res_logits"], logits) < 5e-6
-    assert worst(got["iou"], iou) < 5e-6
+    for count in (len(BOXES), 1):
+        got = runs({"embedding": embedding.numpy(), "boxes": np.array(BOXES[:count], dtype=np.float32)})
+        assert worst(got["iou"], iou[:count]) < 5e-6
 
 
 @pytest.mark.parametrize(("stored", "share", "error"), [("f32", 1.0, 5e-6), ("f16", 0.55, 5e-3), ("int8", 0.7, 0.1)])
@@ -159,14 +170,14 @@ def test_weights_stored_smaller_are_nearly_the_same(
     share: float,
     error: float,
 ):
-    model = convert.decoder_model(network, iou=False)
+    shared, model = convert.shared_model(network), convert.decoder_model(network)
     for name, kind in (("plain", "f32"), ("smaller", stored)):
         openvino.save_model(convert.stored_as(model, kind), tmp_path / f"{name}.xml", compress_to_fp16=False)
     assert (tmp_path / "smaller.bin").stat().st_size <= share * (tmp_path / "plain.bin").stat().st_size
-    difference = worst(decoded(openvino.Core().read_model(tmp_path / "smaller.xml"), embedding), logits)
+    difference = worst(decoded(shared, openvino.Core().read_model(tmp_path / "smaller.xml"), embedding), logits)
     assert difference < error
     assert (difference > 1e-5) == (stored != "f32")
-    assert worst(decoded(model, embedding), logits) < 5e-6, "the model handed in has changed"
+    assert worst(decoded(shared, model, embedding), logits) < 5e-6, "the model handed in has changed"
 
 
 class Layers(torch.nn.Module):

@@ -19,7 +19,7 @@ from models import __main__ as commands  # noqa: E402
 from models import convert, export  # noqa: E402
 from models.algorithms import build, networks_of  # noqa: E402
 from models.fast.network import OpenVinoNetwork  # noqa: E402
-from models.fast.pipeline import PUBLISHED, read_pipeline, write_pipeline  # noqa: E402
+from models.fast.pipeline import PARTS, PUBLISHED, read_pipeline, write_pipeline  # noqa: E402
 from models.fast.segment import Segmenter  # noqa: E402
 from tests.models.cpp_program import (  # noqa: E402
     MARKS,
@@ -234,7 +234,7 @@ def test_baked_networks_give_the_same_and_broken_ones_are_made_anew(segment: Pat
     plain = predicted(segment, networks, tmp_path, volume, boxes)
     run(segment, "--bake", "--networks", networks)
     blobs = sorted(networks.glob("*.blob"))
-    assert [path.name.split("-")[0] for path in blobs] == ["decoder", "encoder"]
+    assert [path.name.split("-")[0] for path in blobs] == ["decoder", "encoder", "shared"]
     np.testing.assert_array_equal(predicted(segment, networks, tmp_path, volume, boxes), plain)
     blobs[1].write_bytes(b"no blob" * 9)
     np.testing.assert_array_equal(predicted(segment, networks, tmp_path, volume, boxes), plain)
@@ -298,7 +298,8 @@ def test_precision_is_as_exported_and_can_be_overridden(segment: Path, tmp_path:
     run(segment, "--bake", "--networks", networks)
     run(segment, "--bake", "--networks", networks, "--precision", "f32")
     assert sorted(re.findall(r"-(bf16|f32)-", " ".join(path.name for path in networks.glob("*.blob")))) == [
-        *("bf16", "bf16", "f32", "f32")
+        *["bf16"] * len(PARTS),
+        *["f32"] * len(PARTS),
     ]
     assert read_pipeline(networks).precision == "bf16"
 
@@ -313,8 +314,8 @@ def test_masks_agree_with_torch(segment: Path, tmp_path: Path, name: str) -> Non
     algorithm = networks_of(name)
     network = build(algorithm, seed=1)
     image, boxes = image_of_blobs((90, 120), 2, seed=2)
-    openvino.save_model(convert.encoder_model(network, algorithm.input_size), tmp_path / "encoder.xml", False)
-    openvino.save_model(convert.decoder_model(network), tmp_path / "decoder.xml", False)
+    for part, model in convert.models_of(network, algorithm.input_size).items():
+        openvino.save_model(model, tmp_path / f"{part}.xml", False)
     # Not DAFT's fixed mode, which would clip masks to their boxes.
     write_pipeline(PUBLISHED[name], tmp_path)
     want = Sequential(network, name, "published")(image, boxes)
@@ -330,10 +331,7 @@ def test_weights_stored_in_8_bits_are_computed_with_in_32(segment: Path, tmp_pat
     """As in the Python program: OpenVINO by default rounds activations to 8 bits as well."""
     network, pipeline = build(networks_of("litemedsam"), seed=1), replace(PUBLISHED["litemedsam"], stored="int8")
     image, boxes = image_of_blobs((90, 120), 2, seed=2)
-    for part, model in (
-        ("encoder", convert.encoder_model(network, pipeline.input_size)),
-        ("decoder", convert.decoder_model(network)),
-    ):
+    for part, model in convert.models_of(network, pipeline.input_size).items():
         openvino.save_model(convert.stored_as(model, "int8"), tmp_path / f"{part}.xml", False)
     write_pipeline(pipeline, tmp_path)
     want = Segmenter(OpenVinoNetwork(tmp_path), pipeline)(image, boxes)
@@ -360,13 +358,13 @@ def test_weights_stored_in_24_bits(segment: Path, tmp_path: Path, monkeypatch: p
             assert commands.main(arguments) == 0
             masks[seed, stored] = Segmenter(OpenVinoNetwork(folder), read_pipeline(folder))(image, boxes)
         names = {path.name for path in folder.iterdir()}
-        assert names == {"encoder.xml", "encoder.f24", "decoder.xml", "decoder.f24", "pipeline.json"}
+        assert names == {f"{part}.{kind}" for part in PARTS for kind in ("xml", "f24")} | {"pipeline.json"}
         exact = tmp_path / f"f32-{seed}" / "encoder.bin"
         assert (folder / "encoder.f24").stat().st_size < 0.77 * exact.stat().st_size
         from_ir = predicted(segment, folder, tmp_path, image, boxes)
         run(segment, "--bake", "--networks", folder)
         assert all(path.stat().st_size < 3 << 20 for path in folder.glob("*.blob"))
-        assert len(list(folder.glob("*.blob"))) == 2
+        assert len(list(folder.glob("*.blob"))) == len(PARTS)
         from_blob = predicted(segment, folder, tmp_path, image, boxes)
         sizes = np.bincount(masks[seed, "f32"].ravel(), minlength=10)
         seen = np.flatnonzero(sizes > 100)  # objects may hide one another

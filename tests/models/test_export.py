@@ -101,7 +101,7 @@ def labels(tmp_path_factory: pytest.TempPathFactory):
     """A volume's labels by options of `export`: exported, baked and segmented by the program; converted only once."""
     root = tmp_path_factory.mktemp("variants")
     network = lively(build(ALGORITHMS["repmedsam"], 3), 256)
-    encoder, decoder = convert.encoder_model(network, 256), convert.decoder_model(network, iou=False)
+    converted = convert.models_of(network, 256)
     volume, boxes = volume_of_blobs((5, 60, 80), 9)
     boxes = np.clip(boxes[:2], 0, [80, 60, 0, 80, 60, 4])
     inputs = root / "in"
@@ -113,8 +113,7 @@ def labels(tmp_path_factory: pytest.TempPathFactory):
         outputs.mkdir()
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(export, "build", lambda *_: network)
-            patch.setattr(convert, "encoder_model", lambda *_: encoder)
-            patch.setattr(convert, "decoder_model", lambda *_, **__: decoder)
+            patch.setattr(convert, "models_of", lambda *_: converted)
             assert commands.main(["export", "--algorithm", "repmedsam", "--out", str(networks), *options]) == 0
         assert bake.main([str(networks)]) == 0
         assert program.main(["-i", str(inputs), "-o", str(outputs), "--networks", str(networks)]) == 0

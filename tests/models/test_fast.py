@@ -26,7 +26,7 @@ from models.fast import network
 from models.fast.chains import Span, sweeps
 from models.fast.network import OpenVinoNetwork, cache_key, compile_beforehand
 from models.fast.pipeline import MODES, PUBLISHED, PipelineError, read_pipeline, write_pipeline
-from models.fast.segment import BATCH, Segmenter
+from models.fast.segment import Segmenter
 from models.litemedsam.segment import Segmenter as Baseline
 from tests.contract.forge import Member, npy, write
 from tests.models.lively import Remembering, dice, lively
@@ -80,7 +80,7 @@ class TestSamePixels:
         labels, want, fast, _ = both(name, mode, image, boxes)
         np.testing.assert_array_equal(labels, want)
         assert fast.encoded == 1
-        assert fast.batches == [BATCH] * (count // BATCH) + [count % BATCH] * (count % BATCH > 0)
+        assert fast.batches == [1] * count
         assert len(np.unique(labels)) > count // 2
 
     def test_more_objects_than_eight_bits_hold(self, name, mode):
@@ -376,7 +376,7 @@ def test_openvino_against_torch(name, tmp_path, monkeypatch):
         path.write_bytes(b"damaged")
     compiled = OpenVinoNetwork(tmp_path, threads=1)
     square = np.random.default_rng(2).random((1, 3, algorithm.input_size, algorithm.input_size), dtype=np.float32)
-    embedding, box = baked.encode(square), np.array([[60, 60, 190, 190]], dtype=np.float32)
+    embedding, box = baked.encode(square), np.array([60, 60, 190, 190], dtype=np.float32)
     np.testing.assert_array_equal(compiled.encode(square), embedding)
     np.testing.assert_array_equal(compiled.decode(embedding, box), baked.decode(embedding, box))
 

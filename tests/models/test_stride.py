@@ -68,8 +68,8 @@ def test_a_slice_between_is_weighed_by_its_distance():
         def encode(self, image: np.ndarray) -> np.ndarray:
             return np.full((1, 256, 64, 64), round(float(image[0, 0, 0, 0] * 255)), np.float32)
 
-        def decode(self, embedding: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-            return np.full((len(boxes), 256, 256), self.values[int(embedding[0, 0, 0, 0])], np.float32)
+        def decode(self, embedding: np.ndarray, box: np.ndarray) -> np.ndarray:
+            return np.full((256, 256), self.values[int(embedding[0, 0, 0, 0])], np.float32)
 
     volume = np.zeros((9, 16, 16), np.uint8)
     volume[:, 1, :2] = [0, 255]  # so that min-max leaves values as they are

@@ -1,4 +1,4 @@
-// What segmenting needs of a pair of networks.
+// What segmenting needs of networks.
 #pragma once
 
 #include <cstddef>
@@ -15,18 +15,16 @@ class Network {
  public:
   virtual ~Network() = default;
 
-  /// Waits until both networks can work; what is loaded beside other work may still be on its way.
+  /// Waits until all networks can work; what is loaded beside other work may still be on its way.
   virtual void await() {}
 
   /// `image` is (3, side, side); the result is the caller's own.
   virtual Embedding encode(std::vector<float>& image) = 0;
 
-  /// Logits of prompts on one embedding, (N, 256, 256), valid until the next call.  N is 1 to `batch`.
-  virtual const float* decode(const Embedding& embedding, std::vector<Prompt>& prompts) = 0;
+  /// Logits of a prompt on an embedding, (256, 256), valid until the next call.  What all prompts on an embedding share
+  /// is computed at the first of those that follow one another.
+  virtual const float* decode(const Embedding& embedding, Prompt& prompt) = 0;
 
   static constexpr std::size_t logits_side = 256;
   static constexpr std::size_t logits_area = logits_side * logits_side;
-  /// Prompts decoded at once, at most.  OpenVINO prepares itself for more prompts than it has had before; fewer cost it
-  /// nothing.  A prompt takes 40 MB meanwhile.
-  static constexpr std::size_t batch = 8;
 };

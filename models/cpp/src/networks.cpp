@@ -55,7 +55,9 @@ ov::AnyMap options(const Settings& settings) {
           ov::hint::dynamic_quantization_group_size(0), ov::hint::performance_mode(ov::hint::PerformanceMode::LATENCY),
           ov::num_streams(1), ov::inference_num_threads(static_cast<int>(settings.threads)),
           // A pinned thread waits for its CPU while another one is idle, and loading waits with it.
-          ov::hint::enable_cpu_pinning(false), ov::cache_mode(ov::CacheMode::OPTIMIZE_SIZE)};
+          ov::hint::enable_cpu_pinning(false), ov::cache_mode(ov::CacheMode::OPTIMIZE_SIZE),
+          // Kernels written for a few operations together take twice as long to load, and gain these networks nothing.
+          {"SNIPPETS_MODE", "DISABLE"}};
 }
 
 /// A network's weights as OpenVINO reads them: the IR's own file, or what a packed one expands to.  OpenVINO maps the
@@ -64,7 +66,7 @@ class Weights {
  public:
   Weights(const Settings& settings, const std::string& name) : path_(settings.folder / (name + ".bin")) {
     const std::filesystem::path packed = settings.folder / (name + packed_suffix);
-    if (std::filesystem::is_regular_file(packed)) path_ = expanded_.emplace(packed, settings.threads).path();
+    if (std::filesystem::is_regular_file(packed)) path_ = expanded_.emplace(packed).path();
   }
   const std::filesystem::path& path() const { return path_; }
 
@@ -111,13 +113,13 @@ std::size_t cpus_given() {
 }
 
 Networks::Networks(const Settings& settings) {
-  // Both are loaded side by side.  The first inference takes twice as long as later ones, so the decoder does one on
-  // zeros meanwhile.
+  // All are loaded side by side.
   loading_ = std::async(std::launch::async, [settings] {
-    ov::InferRequest decoder = loaded(settings, "decoder").create_infer_request();
-    decoder.set_tensor("boxes", ov::Tensor(ov::element::f32, {1, 4}));
-    decoder.infer();
-    return decoder;
+    Decoding loading{loaded(settings, "shared").create_infer_request(),
+                     loaded(settings, "decoder").create_infer_request()};
+    for (const auto& output : loading.share.get_compiled_model().outputs())
+      loading.decode.set_tensor(output.get_any_name(), loading.share.get_tensor(output));
+    return loading;
   });
   ov::CompiledModel encoder = loaded(settings, "encoder");
   const ov::PartialShape input = encoder.input().get_partial_shape();
@@ -130,7 +132,7 @@ Networks::Networks(const Settings& settings) {
 }
 
 void Networks::await() {
-  if (loading_.valid()) decode_ = loading_.get();
+  if (loading_.valid()) decoding_ = loading_.get();
 }
 
 Embedding Networks::encode(std::vector<float>& image) {
@@ -144,19 +146,23 @@ Embedding Networks::encode(std::vector<float>& image) {
   return embedding;
 }
 
-const float* Networks::decode(const Embedding& embedding, std::vector<Prompt>& prompts) {
+const float* Networks::decode(const Embedding& embedding, Prompt& prompt) {
   await();
-  decode_.set_tensor("embedding", ov::Tensor(ov::element::f32, {1, 256, 64, 64}, embedding.get()));
-  decode_.set_tensor("boxes", ov::Tensor(ov::element::f32, {prompts.size(), 4}, prompts.front().data()));
-  decode_.infer();
-  const ov::Tensor logits = decode_.get_tensor("low_res_logits");
-  if (logits.get_shape() != ov::Shape{prompts.size(), logits_side, logits_side})
-    throw Fault("decoder.xml: its low_res_logits are not (N, 256, 256)");
+  if (shared_ != embedding) {
+    decoding_.share.set_input_tensor(ov::Tensor(ov::element::f32, {1, 256, 64, 64}, embedding.get()));
+    decoding_.share.infer();
+    shared_ = embedding;
+  }
+  decoding_.decode.set_tensor("boxes", ov::Tensor(ov::element::f32, {1, prompt.size()}, prompt.data()));
+  decoding_.decode.infer();
+  const ov::Tensor logits = decoding_.decode.get_tensor("low_res_logits");
+  if (logits.get_shape() != ov::Shape{1, logits_side, logits_side})
+    throw Fault("decoder.xml: its low_res_logits are not (1, 256, 256)");
   return logits.data<const float>();
 }
 
 void bake(const Settings& settings) {
-  for (const std::string name : {"encoder", "decoder"}) {
+  for (const std::string name : {"encoder", "shared", "decoder"}) {
     std::ofstream stream(blob_path(settings, name), std::ios::binary);
     compiled(settings, name, Weights(settings, name)).export_model(stream);
     if (!stream.flush()) throw Fault(blob_path(settings, name).string() + ": it cannot be written");

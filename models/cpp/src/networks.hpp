@@ -1,4 +1,4 @@
-// The two exported networks at work, by OpenVINO on the CPU.
+// The exported networks at work, by OpenVINO on the CPU.
 #pragma once
 
 #include <cstddef>
@@ -15,29 +15,36 @@ std::size_t cpus_given();
 
 /// How networks are compiled.
 struct Settings {
-  std::filesystem::path folder;  ///< of encoder.xml, decoder.xml, their weights (.bin or .f24) and perhaps blobs
+  std::filesystem::path folder;  ///< of encoder.xml, shared.xml, decoder.xml, their weights (.bin or .f24) and perhaps blobs
   Precision precision = Precision::f32;
   std::size_t threads = cpus_given();
 };
 
 class Networks : public Network {
  public:
-  /// Loads the encoder, and begins to load the decoder beside it: from a blob baked for a CPU like this one where
+  /// Loads the encoder, and begins to load the others beside it: from a blob baked for a CPU like this one where
   /// there is one, else from the IR.  Throws Fault where a model is missing or is not what is expected.
   explicit Networks(const Settings& settings);
 
-  /// Throws Fault as the constructor does, for the decoder.
+  /// Throws Fault as the constructor does, for the others.
   void await() override;
   Embedding encode(std::vector<float>& image) override;
-  const float* decode(const Embedding& embedding, std::vector<Prompt>& prompts) override;
+  const float* decode(const Embedding& embedding, Prompt& prompt) override;
 
   std::size_t side() const { return side_; }
 
  private:
-  std::future<ov::InferRequest> loading_;
-  ov::InferRequest encode_, decode_;
+  /// What all boxes of an image share of decoding, and a box's own part, which reads the other's results in place.
+  struct Decoding {
+    ov::InferRequest share, decode;
+  };
+
+  std::future<Decoding> loading_;
+  ov::InferRequest encode_;
+  Decoding decoding_;
+  Embedding shared_;  ///< which `decoding_.share` worked on last
   std::size_t side_ = 0;
 };
 
-/// Writes blobs of both networks beside them, for CPUs like this one.  Weights stay in the networks' own files.
+/// Writes blobs of the networks beside them, for CPUs like this one.  Weights stay in the networks' own files.
 void bake(const Settings& settings);

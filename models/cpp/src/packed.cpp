@@ -6,10 +6,8 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cerrno>
 #include <cstring>
-#include <future>
 
 #include "fault.hpp"
 
@@ -18,7 +16,7 @@ namespace {
 constexpr char magic[8] = {'w', 'e', 'i', 'g', 'h', 't', 's', '\0'};
 constexpr std::uint32_t version = 1, raw_kind = 0, f24_kind = 1;
 constexpr std::uint64_t header_bytes = 24, segment_bytes = 24, alignment_bytes = 64, float_bytes = 4, f24_bytes = 3;
-/// What a thread takes at once: what stays in its cache until it is written.
+/// What is widened at once: what stays in the processor's cache until it is written.
 constexpr std::uint64_t piece_bytes = 1 << 18;
 
 /// Files are little-endian, as are the processors that this runs on.
@@ -67,12 +65,6 @@ void widen(const std::uint16_t* __restrict upper, const std::uint8_t* __restrict
     to[i] = static_cast<std::uint32_t>(upper[i]) << 16 | static_cast<std::uint32_t>(lower[i]) << 8;
 }
 
-/// Part of a segment, in bytes of it; whole floats.
-struct Piece {
-  const PackedSegment* segment;
-  std::uint64_t begin, end;
-};
-
 /// Writing takes no page faults, and pages that are written whole are not cleared before: two thirds of the time that
 /// expanding into mapped memory takes.
 void write_all(int descriptor, const void* data, std::uint64_t bytes, std::uint64_t offset) {
@@ -87,40 +79,25 @@ void write_all(int descriptor, const void* data, std::uint64_t bytes, std::uint6
   }
 }
 
-void expand(const std::uint8_t* packed, const Piece& piece, std::vector<std::uint32_t>& floats, int descriptor) {
-  const PackedSegment& segment = *piece.segment;
+void expand(const std::uint8_t* packed, const PackedSegment& segment, int descriptor) {
   const std::uint8_t* data = packed + segment.from;
-  const std::uint64_t bytes = piece.end - piece.begin, offset = segment.offset + piece.begin;
   if (!segment.f24) {
-    write_all(descriptor, data + piece.begin, bytes, offset);
+    write_all(descriptor, data, segment.size, segment.offset);
     return;
   }
-  // Data begin at multiples of 64 bytes, counted from a page's begin.
-  const std::uint64_t first = piece.begin / float_bytes;
-  floats.resize(bytes / float_bytes);
-  widen(reinterpret_cast<const std::uint16_t*>(data) + first, data + segment.size / 2 + first, floats.data(),
-        floats.size());
-  write_all(descriptor, floats.data(), bytes, offset);
+  std::vector<std::uint32_t> floats;
+  for (std::uint64_t begin = 0; begin < segment.size; begin += piece_bytes) {
+    // Data begin at multiples of 64 bytes, counted from a page's begin.
+    const std::uint64_t bytes = std::min(piece_bytes, segment.size - begin), first = begin / float_bytes;
+    floats.resize(bytes / float_bytes);
+    widen(reinterpret_cast<const std::uint16_t*>(data) + first, data + segment.size / 2 + first, floats.data(),
+          floats.size());
+    write_all(descriptor, floats.data(), bytes, segment.offset + begin);
+  }
 }
 
-void expand_all(const std::uint8_t* packed, const std::vector<PackedSegment>& segments, std::size_t threads,
-                int descriptor) {
-  std::vector<Piece> pieces;
-  for (const PackedSegment& segment : segments)
-    for (std::uint64_t begin = 0; begin < segment.size; begin += piece_bytes)
-      pieces.push_back({&segment, begin, std::min(begin + piece_bytes, segment.size)});
-  std::atomic<std::size_t> next{0};
-  const auto work = [&] {
-    std::vector<std::uint32_t> floats;
-    for (std::size_t i = next++; i < pieces.size(); i = next++) expand(packed, pieces[i], floats, descriptor);
-  };
-  std::vector<std::future<void>> others;
-  for (std::size_t i = 1; i < threads; ++i) others.push_back(std::async(std::launch::async, work));
-  work();
-  for (std::future<void>& other : others) other.get();
-}
-
-int expanded(const std::filesystem::path& path, std::size_t threads) {
+/// On one thread: the kernel lets one at a time write to a file, and loading goes on beside it.
+int expanded(const std::filesystem::path& path) {
   const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   struct stat facts {};
   if (file.number < 0 || ::fstat(file.number, &facts) != 0)
@@ -131,7 +108,7 @@ int expanded(const std::filesystem::path& path, std::size_t threads) {
 
   Descriptor made(::memfd_create(path.filename().c_str(), MFD_CLOEXEC));
   if (made.number < 0) throw Fault(std::string("there is no memory to expand it (") + std::strerror(errno) + ")");
-  expand_all(packed.data(), segments, threads, made.number);
+  for (const PackedSegment& segment : segments) expand(packed.data(), segment, made.number);
   const int descriptor = made.number;
   made.number = -1;
   return descriptor;
@@ -168,8 +145,7 @@ std::vector<PackedSegment> packed_segments(const std::uint8_t* packed, std::uint
   return segments;
 }
 
-ExpandedWeights::ExpandedWeights(const std::filesystem::path& packed, std::size_t threads) try
-    : descriptor_(expanded(packed, threads)) {
+ExpandedWeights::ExpandedWeights(const std::filesystem::path& packed) try : descriptor_(expanded(packed)) {
 } catch (const Fault& fault) {
   throw Fault(packed.string() + ": " + fault.what() + ". Make it again: python -m models export");
 }

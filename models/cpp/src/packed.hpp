@@ -23,8 +23,8 @@ std::vector<PackedSegment> packed_segments(const std::uint8_t* packed, std::uint
 /// A file's weights in memory that has a path, for as long as this lives; what has mapped it by then may use it longer.
 class ExpandedWeights {
  public:
-  /// Expands on so many threads.  Throws Fault, which names the file, where it is not what it must be.
-  ExpandedWeights(const std::filesystem::path& packed, std::size_t threads);
+  /// Throws Fault, which names the file, where it is not what it must be.
+  explicit ExpandedWeights(const std::filesystem::path& packed);
   ~ExpandedWeights();
   ExpandedWeights(const ExpandedWeights&) = delete;
   ExpandedWeights& operator=(const ExpandedWeights&) = delete;

@@ -51,12 +51,12 @@ class Segmenter {
 
   void image() {
     const Embedding embedding = encode(0);
-    std::vector<Prompt> prompts;
-    for (const Box& box : case_.boxes) prompts.push_back(prompt_of(box, size(), pipeline_));
-    decode(embedding, prompts, [&](std::size_t i, const float* logits) {
+    for (std::size_t i = 0; i < case_.boxes.size(); ++i) {
+      const Box& box = case_.boxes[i];
+      const float* logits = decode(embedding, prompt_of(box, size(), pipeline_));
       const Mask mask = mask_of(logits, Network::logits_side, size(), pipeline_);
-      labels_.paint(0, pipeline_.clipped_to_box ? clipped(mask, case_.boxes[i]) : mask, i + 1);
-    });
+      labels_.paint(0, pipeline_.clipped_to_box ? clipped(mask, box) : mask, i + 1);
+    }
   }
 
   void volume() {
@@ -88,7 +88,7 @@ class Segmenter {
     return slices;
   }
 
-  /// All chains move together, so that a slice is encoded once and its boxes are decoded in one go.
+  /// All chains move together, so that a slice is encoded once for all of its boxes.
   void in_step() {
     Visitors up, down;
     for (Chain& chain : chains_) {
@@ -136,9 +136,7 @@ class Segmenter {
 
   /// Decodes these chains on a slice and moves them on.
   void step(const Embedding& embedding, std::size_t z, const std::vector<Chain*>& chains, Track Chain::*moving) {
-    std::vector<Prompt> prompts;
-    for (const Chain* chain : chains) prompts.push_back((chain->*moving).prompt);
-    decode(embedding, prompts, [&](std::size_t i, const float* logits) { advance(*chains[i], moving, z, logits); });
+    for (Chain* chain : chains) advance(*chain, moving, z, decode(embedding, (chain->*moving).prompt));
   }
 
   /// Paints a chain's slice, and the slices that it left out before it.
@@ -175,25 +173,15 @@ class Segmenter {
     return network_.encode(square);
   }
 
-  /// Calls `take(i, logits)` for each prompt in order.
-  template <typename Take>
-  void decode(const Embedding& embedding, const std::vector<Prompt>& prompts, const Take& take) {
+  /// Logits of a prompt, valid until the next.
+  const float* decode(const Embedding& embedding, Prompt prompt) {
     {
       const Within loading(phases_.load_s);
       network_.await();
     }
-    for (std::size_t from = 0, count = 0; from < prompts.size(); from += count) {
-      count = std::min(prompts.size() - from, Network::batch);
-      std::vector<Prompt> some(prompts.begin() + static_cast<std::ptrdiff_t>(from),
-                               prompts.begin() + static_cast<std::ptrdiff_t>(from + count));
-      const float* logits = nullptr;
-      {
-        const Within decoding(phases_.decode_s);
-        logits = network_.decode(embedding, some);
-      }
-      phases_.masks += count;
-      for (std::size_t i = 0; i < count; ++i) take(from + i, logits + i * Network::logits_area);
-    }
+    const Within decoding(phases_.decode_s);
+    ++phases_.masks;
+    return network_.decode(embedding, prompt);
   }
 
   const Case& case_;

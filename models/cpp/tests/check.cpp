@@ -10,7 +10,7 @@
 //   check phases NAME                                 a line of known figures, and this process's age
 //   check memory GROUPS ARRAYS                        memory given, embeddings kept beside arrays of so many bytes
 //   check limited BYTES FILE...                       as read, with so much memory
-//   check expand THREADS OUT FILE...                  says of each file whether it is packed weights, and writes them
+//   check expand OUT FILE...                          says of each file whether it is packed weights, and writes them
 #include <cstdio>
 #include <exception>
 #include <filesystem>
@@ -172,10 +172,10 @@ void say_memory(const Words& words) {
 
 int expand(const Words& words) {
   int code = 0;
-  for (std::size_t i = 2; i < words.size(); ++i) {
+  for (std::size_t i = 1; i < words.size(); ++i) {
     try {
-      const ExpandedWeights weights(words[i], std::stoul(words[0]));
-      std::filesystem::copy_file(weights.path(), words[1], std::filesystem::copy_options::overwrite_existing);
+      const ExpandedWeights weights(words[i]);
+      std::filesystem::copy_file(weights.path(), words[0], std::filesystem::copy_options::overwrite_existing);
       std::printf("ok\n");
     } catch (const Fault& fault) {
       std::printf("error: %s\n", fault.what());
@@ -190,7 +190,7 @@ int run(const Words& words) {
   const Words rest(words.begin() + (words.empty() ? 0 : 1), words.end());
   if (command == "read") return read_cases(rest, memory_given());
   if (command == "limited" && !rest.empty()) return read_cases({rest.begin() + 1, rest.end()}, std::stoull(rest[0]));
-  if (command == "expand" && rest.size() > 2) return expand(rest);
+  if (command == "expand" && rest.size() > 1) return expand(rest);
   if (command == "segment" && rest.size() == 4) return segment_case(rest), 0;
   if (command == "phases" && rest.size() == 1) return say_phases(rest[0]), 0;
   if (command == "memory" && rest.size() == 2) return say_memory(rest), 0;

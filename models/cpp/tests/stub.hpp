@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <stdexcept>
 #include <vector>
 
 #include "network.hpp"
@@ -30,22 +29,19 @@ class StubNetwork : public Network {
     return embedding;
   }
 
-  const float* decode(const Embedding& embedding, std::vector<Prompt>& prompts) override {
-    if (prompts.empty() || prompts.size() > batch) throw std::logic_error("so many prompts are not decoded at once");
+  const float* decode(const Embedding& embedding, Prompt& prompt) override {
     constexpr float reach = 5;
     const float scale = static_cast<float>(logits_side) / static_cast<float>(side_);
-    logits_.assign(prompts.size() * logits_area, 0);  // those of the last call are gone
+    const auto beyond = [&](std::size_t index, std::size_t axis) {
+      const float place = static_cast<float>(index) + 0.5f;
+      const float low = (prompt[axis] + 0.5f) * scale, high = (prompt[axis + 2] + 0.5f) * scale;
+      return std::max(0.0f, std::max(low - place, place - high));
+    };
+    logits_.assign(logits_area, 0);  // those of the last call are gone
     float* to = logits_.data();
-    for (const Prompt& prompt : prompts) {
-      const auto beyond = [&](std::size_t index, std::size_t axis) {
-        const float place = static_cast<float>(index) + 0.5f;
-        const float low = (prompt[axis] + 0.5f) * scale, high = (prompt[axis + 2] + 0.5f) * scale;
-        return std::max(0.0f, std::max(low - place, place - high));
-      };
-      for (std::size_t y = 0; y < logits_side; ++y)
-        for (std::size_t x = 0; x < logits_side; ++x)
-          *to++ = 2 * reach * (embedding.get()[y * logits_side + x] - 0.5f) - std::max(beyond(x, 0), beyond(y, 1));
-    }
+    for (std::size_t y = 0; y < logits_side; ++y)
+      for (std::size_t x = 0; x < logits_side; ++x)
+        *to++ = 2 * reach * (embedding.get()[y * logits_side + x] - 0.5f) - std::max(beyond(x, 0), beyond(y, 1));
     return logits_.data();
   }
 
