@@ -2,7 +2,7 @@
 
 Each box is two chains that begin at its middle slice: upwards to its last slice, and downwards to its first.  A
 chain's slices wait for one another; chains do not.  So all upward chains go up through the volume in step, and
-then all downward ones down: on each slice one batch of boxes.
+then all downward ones down: each slice once.
 
 With a stride a chain visits its ends and, between them, slices of a grid that all boxes share.
 """
