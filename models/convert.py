@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from models.fast.pipeline import PARTS, STORED, Stored
 from models.sam.decoder import HEADS
+from models.sam.efficientvit import EfficientViT, lean_efficientvit
 from models.sam.lean_decoder import LeanDecoder, LeanImage
 from models.sam.lean_tinyvit import LeanTinyViT
 from models.sam.network import SegmentAnything
@@ -68,6 +69,8 @@ def lean_encoder(encoder: nn.Module) -> nn.Module:
     """An encoder rearranged for inference where that is worth while; else the encoder itself."""
     if isinstance(encoder, TinyViT):
         return LeanTinyViT(encoder)
+    if isinstance(encoder, EfficientViT):
+        return lean_efficientvit(encoder)
     return lean_repvit(encoder) if isinstance(encoder, RepViT) else encoder
 
 

@@ -125,10 +125,20 @@ def test_a_lean_encoder_equals_the_plain_one(name: str):
     assert all(torch.equal(value, before[key]) for key, value in encoder.state_dict().items())
 
 
-def test_efficientvit_is_exported_as_it_is():
-    encoder = ALGORITHMS["daft"].make_encoder()
+def test_a_lean_efficientvit_equals_the_plain_one():
+    """The products that stand for convolutions, with batch norm, bias and activation and without."""
+    torch.manual_seed(7)
+    encoder = unsettled(ALGORITHMS["daft"].make_encoder())
     assert isinstance(encoder, EfficientViT)
-    assert convert.lean_encoder(encoder) is encoder
+    before = {key: value.clone() for key, value in encoder.state_dict().items()}
+    image = torch.rand(1, 3, 64, 64)
+    with torch.inference_mode():
+        lean = convert.lean_encoder(encoder).eval()
+        assert worst(lean(image), encoder(image)) < 5e-6
+    assert all(torch.equal(value, before[key]) for key, value in encoder.state_dict().items())
+    products = [key for key in lean.state_dict() if key not in before]
+    assert {key.split(".")[2] for key in products} == {"3", "4"}, "of the deepest stages"
+    assert sum(lean.state_dict()[key].numel() for key in products) > 0.6 * sum(map(torch.numel, before.values()))
 
 
 # --------------------------------------------------------------------------- files
