@@ -67,7 +67,12 @@ def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--variants", action="store_true", help="also DAFT's later form, and LiteMedSAM with accuracy traded")
     add("--built", action="store_true", help="take the images that an earlier run built, and build nothing")
     add("--rounds", type=int, default=5, help="of the networks' passes (default: %(default)s)")
-    add("--repeats", type=int, default=3, help="on the images of fewest and most boxes (default: %(default)s)")
+    add(
+        "--repeats",
+        type=int,
+        default=3,
+        help="on an image; the baseline on those of fewest and most boxes alone (default: %(default)s)",
+    )
     add("--volume-repeats", type=int, default=1, metavar="N", help="on the volume; 0 leaves it out (default: 1)")
     add("--cases", type=Path, default=ROOT / "inputs" / "imgs", metavar="DIR", help="default: the sample cases")
     add("--quick", action="store_true", help="one round, LiteMedSAM alone, two images and a volume of three slices")

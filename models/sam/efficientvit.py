@@ -68,9 +68,9 @@ class EfficientViT(nn.Module):
 def lean_efficientvit(encoder: EfficientViT) -> nn.Module:
     """The encoder rearranged for inference: the same embedding from a network that is loaded in half the time.
 
-    Most weights belong to 1x1 convolutions of the deepest stages, whose grids have few pixels.  OpenVINO copies those of a
-    convolution into an order of its own, which takes longer than using them once; of a matrix product it takes the
-    left side as it lies in the file.
+    Most weights belong to 1x1 convolutions of the deepest stages, whose grids have few pixels.  OpenVINO copies those
+    of a convolution into an order of its own, which takes longer than using them once; of a matrix product it takes
+    the left side as it lies in the file.
 
     Args:
         encoder: whose weights it takes as they are now; it stays as it is.
