@@ -15,7 +15,7 @@ std::size_t cpus_given();
 
 /// How networks are compiled.
 struct Settings {
-  std::filesystem::path folder;  ///< of encoder.xml, shared.xml, decoder.xml, their weights (.bin or .f24) and perhaps blobs
+  std::filesystem::path folder;  ///< of the networks' .xml, their weights (.bin or .f24) and perhaps blobs
   Precision precision = Precision::f32;
   std::size_t threads = cpus_given();
 };
