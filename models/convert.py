@@ -1,4 +1,4 @@
-"""From torch to OpenVINO: the encoder, and the decoder in two parts, as models of their own.
+"""From torch to OpenVINO: encoder and decoder, each in two parts that are models of their own.
 
 Whatever does not depend on the input is folded into constants: the grid's position encoding, what stands for
 the absent mask, attention biases gathered per window, batch norms.
@@ -20,9 +20,11 @@ from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 from torch import Tensor, nn
 
 from models.fast.pipeline import PARTS, STORED, Stored
+from models.graph import halved, with_plain_gelu
 from models.sam.decoder import HEADS
-from models.sam.efficientvit import EfficientViT, lean_efficientvit
+from models.sam.efficientvit import EfficientViT
 from models.sam.lean_decoder import LeanDecoder, LeanImage
+from models.sam.lean_efficientvit import lean_efficientvit
 from models.sam.lean_tinyvit import LeanTinyViT
 from models.sam.network import SegmentAnything
 from models.sam.prompt import GRID, WIDTH
@@ -52,25 +54,31 @@ class _Iou(nn.Module):
         return self.network.decode(embedding, boxes)[1]
 
 
-def models_of(network: SegmentAnything, input_size: int) -> dict[str, openvino.Model]:
-    """All of `PARTS`."""
-    return dict(
-        zip(PARTS, (encoder_model(network, input_size), shared_model(network), decoder_model(network)), strict=True)
-    )
+def models_of(network: SegmentAnything, input_size: int, tiled: bool = True) -> dict[str, openvino.Model]:
+    """All of `PARTS`.
+
+    Args:
+        network: whose weights they take.
+        input_size: side of the images in pixels.
+        tiled: whether 3x3 convolutions may be Winograd's (`models.sam.winograd`), which 16 bits are too few for.
+    """
+    encoder = encoder_model(network, input_size, tiled)
+    return dict(zip(PARTS, (*halved(encoder), shared_model(network), decoder_model(network)), strict=True))
 
 
-def encoder_model(network: SegmentAnything, input_size: int) -> openvino.Model:
+def encoder_model(network: SegmentAnything, input_size: int, tiled: bool = True) -> openvino.Model:
     """``image`` (1, 3, S, S) float32 in [0, 1] -> ``embedding`` (1, 256, 64, 64)."""
-    encoder = lean_encoder(network.image_encoder).eval()
-    return _converted(encoder, {"image": torch.zeros(1, 3, input_size, input_size)}, ["embedding"])
+    encoder = lean_encoder(network.image_encoder, input_size, tiled).eval()
+    example = {"image": torch.zeros(1, 3, input_size, input_size)}
+    return with_plain_gelu(_converted(encoder, example, ["embedding"]))
 
 
-def lean_encoder(encoder: nn.Module) -> nn.Module:
+def lean_encoder(encoder: nn.Module, input_size: int, tiled: bool = True) -> nn.Module:
     """An encoder rearranged for inference where that is worth while; else the encoder itself."""
     if isinstance(encoder, TinyViT):
         return LeanTinyViT(encoder)
     if isinstance(encoder, EfficientViT):
-        return lean_efficientvit(encoder)
+        return lean_efficientvit(encoder, input_size, tiled)
     return lean_repvit(encoder) if isinstance(encoder, RepViT) else encoder
 
 
@@ -120,7 +128,7 @@ def stored_as(model: openvino.Model, stored: Stored) -> openvino.Model:
 
     ``f16`` halves the file by OpenVINO's own compression, which leaves alone what half floats cannot hold.  ``int8``
     rounds the weights of convolutions and matrix products to 255 steps between minus and plus the largest of each
-    output channel, and keeps a float for each channel beside them; the rest stays as it is.  ``f24`` is none of
+    output channel, and keeps a float for each channel beside them; the rest stays as it is.  ``int24`` is none of
     OpenVINO's types: the file is packed once it is saved (`models.packed`).
 
     Raises:
@@ -128,7 +136,7 @@ def stored_as(model: openvino.Model, stored: Stored) -> openvino.Model:
     """
     if stored not in STORED:
         raise ValueError(f"weights stored as {stored!r}: not one of {', '.join(STORED)}. Name one of these.")
-    if stored in ("f32", "f24"):
+    if stored in ("f32", "int24"):
         return model
     compressed = model.clone()
     if stored == "f16":

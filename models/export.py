@@ -1,9 +1,10 @@
 """`python -m models export`: an algorithm's networks and arithmetic, for programs without torch.
 
-The folder holds encoder.xml and .bin (`image` (1, 3, S, S) float32 -> `embedding` (1, 256, 64, 64)), shared.xml and
-.bin (`embedding` -> what decoding any box on it begins with), decoder.xml and .bin (that, under the same names, and
-`boxes` (1, 4) in input pixels -> `low_res_logits` (1, 256, 256)), and pipeline.json (`models.fast.pipeline`).  With
-``--stored f24`` each .bin is a .f24 (`models.packed`).
+The folder holds encoder1.xml and .bin (`image` (1, 3, S, S) float32 -> what the encoder's second half begins with),
+encoder2.xml and .bin (that, under the same names -> `embedding` (1, 256, 64, 64)), shared.xml and .bin (`embedding` ->
+what decoding any box on it begins with), decoder.xml and .bin (that, under the same names, and `boxes` (1, 4) in input
+pixels -> `low_res_logits` (1, 256, 256)), and pipeline.json (`models.fast.pipeline`).  With
+``--stored int24`` each .bin is a .int24 (`models.packed`).
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ Variants trade accuracy, so each is a submission of its own, and pipeline.json n
 
   --precision bf16  the networks compute in 16-bit floats of 8 bits precision, for CPUs that have instructions for
                     them (AVX512-BF16, AMX).
-  --stored f24      weights lie in the file as floats of 24 bits, three quarters of the bytes, expanded at each start.
-                    Each is rounded by at most 1 part in 65536, so that hardly a pixel of a mask changes.
+  --stored int24    weights lie in the file as whole numbers of 24 bits with a factor for each 1024, three quarters of
+                    the bytes, expanded at each start.  Rounding is no more than computing in 32 bits does itself.
   --stored f16      weights lie in the file as half floats, half the bytes.  Networks compute as --precision says.
   --stored int8     weights lie in the file as whole numbers of 8 bits with a factor per channel, a quarter.
   --stride N        of a volume, a box's middle slice, its ends and every Nth slice are segmented; the logits of the
@@ -100,15 +101,17 @@ def _export(algorithm: Algorithm, checkpoint: Path | None, seed: int, pipeline: 
     network = load_network(algorithm, checkpoint) if checkpoint else build(algorithm, seed)
     weights = f"checkpoint {sha256(checkpoint)}" if checkpoint else f"random, seed {seed}"
     out.mkdir(parents=True, exist_ok=True)
-    for name, model in convert.models_of(network, algorithm.input_size).items():
+    # Winograd's filters want all 32 bits, in computing and of the weights.
+    tiled = pipeline.precision == "f32" and pipeline.stored != "int8"
+    for name, model in convert.models_of(network, algorithm.input_size, tiled).items():
         xml = out / f"{name}.xml"
         openvino.save_model(convert.stored_as(model, pipeline.stored), xml, compress_to_fp16=False)
-        if pipeline.stored == "f24":
+        if pipeline.stored == "int24":
             from models.packed import pack_beside
 
             pack_beside(xml)
         else:  # an earlier export's would be taken for this one's
-            xml.with_suffix(".f24").unlink(missing_ok=True)
+            xml.with_suffix(".int24").unlink(missing_ok=True)
     write_pipeline(replace(pipeline, weights=weights), out)
     print(f"{out}: {algorithm.title}, {weights}")
 

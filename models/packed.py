@@ -1,18 +1,20 @@
-"""Weights as floats of 24 bits: a model's .bin in three quarters of its bytes, expanded again before OpenVINO sees it.
+"""Weights as whole numbers of 24 bits: a model's .bin in three quarters of its bytes, expanded before OpenVINO sees it.
 
-An f24 is the upper 24 bits of a float32 (sign, 8 of exponent, 15 of fraction), rounded to the nearest and on a tie to
-even, so at most 2^-16 of a weight is lost, a 32nd of what a half float loses.  OpenVINO knows no such type:
-FILE.f24 stands for the FILE.bin beside FILE.xml, and gives its very layout back.  Whole numbers are little-endian:
+Of every `RUN` weights the largest magnitude becomes 2^23 - 1; the others are rounded to whole numbers beside it, and
+one float32 multiplies them back.  So a weight changes by at most 2^-24 of the largest in its run and by a float32's own
+rounding, which is no more than computing in float32 does to it.  OpenVINO knows no such type: FILE.int24 stands for the
+FILE.bin beside FILE.xml, and gives its very layout back.  Whole numbers are little-endian:
 
 ======================  =====================================================================
 8 bytes                 `MAGIC`
 u32, u32, u64           `VERSION`; number of segments; bytes of the .bin
-for each segment        u64 offset in the .bin, u64 bytes there, u32 kind (`RAW`, `F24`), u32 0
+for each segment        u64 offset in the .bin, u64 bytes there, u32 kind (`RAW`, `INT24`), u32 0
 for each segment        its data, from the next multiple of `ALIGNMENT` bytes of this file on
 ======================  =====================================================================
 
-Segments follow one another without a gap.  Raw data are the .bin's bytes; data of N f24 are their upper 16 bits, N
-times 2 bytes, and then their lower 8, N times 1 byte, which processors widen many at a time.
+Segments follow one another without a gap.  Raw data are the .bin's bytes; data of N weights are a float32 for every
+`RUN` of them (the last may be shorter), then the upper 16 bits of each, and then the lower 8, which processors widen
+many at a time.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ import os
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -30,18 +32,18 @@ import numpy as np
 import numpy.typing as npt
 
 MAGIC = b"weights\0"
-VERSION = 1
-RAW, F24 = 0, 1
+VERSION = 2
+RAW, INT24 = 0, 1
 ALIGNMENT = 64
-SUFFIX = ".f24"
+SUFFIX = ".int24"
+#: Weights that share a factor.
+RUN = 1024
 #: Constants of fewer elements stay as they are: they take no room.
 WORTH_PACKING = 4096
 
 _HEADER = struct.Struct("<8sIIQ")
 _SEGMENT = struct.Struct("<QQII")
-#: The largest f24: what is larger would be rounded to infinity.
-_LARGEST = np.uint32(0x7F7FFF00)
-_SIGN, _INFINITY, _QUIET = np.uint32(0x80000000), np.uint32(0x7F800000), np.uint32(0x00400000)
+_LARGEST = 2**23 - 1
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -57,7 +59,7 @@ class Segment:
     Attributes:
         offset: where it begins there, in bytes.
         size: its bytes there.
-        kind: `RAW` or `F24`.
+        kind: `RAW` or `INT24`.
     """
 
     offset: int
@@ -67,23 +69,26 @@ class Segment:
     @property
     def packed_size(self) -> int:
         """Its bytes in the packed file."""
-        return self.size if self.kind == RAW else self.size // 4 * 3
+        count = self.size // 4
+        return self.size if self.kind == RAW else 3 * count + 4 * _runs(count)
 
 
 def pack(weights: bytes, xml: str) -> bytes:
     """A .bin packed; ``xml`` is the model's .xml, which tells where its float32 constants lie.
 
+    Constants that hold NaN, or numbers of 2^127 and beyond, stay as they are.
+
     Raises:
         PackedError: the .xml names constants that lie beyond the .bin.
     """
-    segments = _segments(xml, len(weights))
+    segments = [_checked(segment, weights) for segment in _segments(xml, len(weights))]
     parts = [_HEADER.pack(MAGIC, VERSION, len(segments), len(weights))]
     parts += [_SEGMENT.pack(segment.offset, segment.size, segment.kind, 0) for segment in segments]
     at = sum(map(len, parts))
     for segment in segments:
         data = weights[segment.offset : segment.offset + segment.size]
-        if segment.kind == F24:
-            data = _planes(_rounded(np.frombuffer(data, dtype="<u4")))
+        if segment.kind == INT24:
+            data = _narrowed(np.frombuffer(data, dtype="<f4"))
         padding = -at % ALIGNMENT
         parts += [bytes(padding), data]
         at += padding + len(data)
@@ -91,7 +96,7 @@ def pack(weights: bytes, xml: str) -> bytes:
 
 
 def unpack(packed: bytes | mmap.mmap) -> bytes:
-    """The .bin, its packed floats rounded.
+    """The .bin, its packed weights rounded.
 
     Raises:
         PackedError: the bytes are not packed weights, or are cut off.
@@ -103,7 +108,7 @@ def unpack(packed: bytes | mmap.mmap) -> bytes:
 
 
 def pack_beside(xml: Path) -> Path:
-    """Put FILE.f24 in the place of the FILE.bin beside FILE.xml; returns its path."""
+    """Put FILE.int24 in the place of the FILE.bin beside FILE.xml; returns its path."""
     weights, packed = xml.with_suffix(".bin"), xml.with_suffix(SUFFIX)
     packed.write_bytes(pack(weights.read_bytes(), xml.read_text(encoding="utf-8")))
     weights.unlink()
@@ -152,7 +157,7 @@ def read_segments(packed: bytes | mmap.mmap) -> list[tuple[Segment, int]]:
     for index in range(count):
         offset, size, kind, zero = _SEGMENT.unpack_from(packed, _HEADER.size + index * _SEGMENT.size)
         segment = Segment(offset, size, kind)
-        if kind not in (RAW, F24) or zero or (kind == F24 and (offset % 4 or size % 4)):
+        if kind not in (RAW, INT24) or zero or (kind == INT24 and (offset % 4 or size % 4)):
             raise PackedError(f"segment {index} is of no known kind")
         if offset != end or size > total - end:
             raise PackedError(f"segment {index} does not follow the one before it")
@@ -195,7 +200,7 @@ def _segments(xml: str, total: int) -> list[Segment]:
         if packable:
             if begin > at:
                 segments.append(Segment(at, begin - at, RAW))
-            segments.append(Segment(begin, end - begin, F24))
+            segments.append(Segment(begin, end - begin, INT24))
             at = end
     if total > at:
         segments.append(Segment(at, total - at, RAW))
@@ -205,18 +210,26 @@ def _segments(xml: str, total: int) -> list[Segment]:
 # ----------------------------------------------------------------------- numbers
 
 
-def _rounded(bits: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
-    """Bits of float32 (N,) rounded to 24; no number becomes infinite, and what is none stays so, quiet."""
-    magnitude, sign = bits & ~_SIGN, bits & _SIGN
-    nearest = (magnitude + np.uint32(0x7F) + (magnitude >> np.uint32(8) & np.uint32(1))) & np.uint32(0xFFFFFF00)
-    finite = sign | np.minimum(nearest, _LARGEST)
-    other = np.where(magnitude == _INFINITY, bits, (bits | _QUIET) & np.uint32(0xFFFFFF00))
-    return np.where(magnitude < _INFINITY, finite, other)
+def _checked(segment: Segment, weights: bytes) -> Segment:
+    """The segment, raw where one of its numbers is none or could be rounded to infinity."""
+    if segment.kind == RAW:
+        return segment
+    values = np.frombuffer(weights, dtype="<f4", count=segment.size // 4, offset=segment.offset)
+    return segment if (np.abs(values) < 2.0**127).all() else replace(segment, kind=RAW)
 
 
-def _planes(bits: npt.NDArray[np.uint32]) -> bytes:
-    """The upper 16 bits of each, and then the 8 below them."""
-    return (bits >> np.uint32(16)).astype("<u2").tobytes() + (bits >> np.uint32(8)).astype(np.uint8).tobytes()
+def _runs(count: int) -> int:
+    return -(-count // RUN)
+
+
+def _narrowed(values: npt.NDArray[np.float32]) -> bytes:
+    """Factors, upper 16 bits, lower 8 of finite numbers."""
+    runs = np.zeros((_runs(len(values)), RUN), dtype=np.float64)
+    runs.reshape(-1)[: len(values)] = values
+    factors = (np.abs(runs).max(axis=1, keepdims=True) / _LARGEST).astype("<f4")
+    nearest = np.rint(np.divide(runs, factors, out=np.zeros_like(runs), where=factors != 0))
+    whole = np.clip(nearest, -_LARGEST, _LARGEST).astype(np.int32).reshape(-1)[: len(values)]
+    return factors.tobytes() + (whole >> 8).astype("<i2").tobytes() + (whole & 0xFF).astype(np.uint8).tobytes()
 
 
 def _expand(packed: bytes | mmap.mmap, segments: list[tuple[Segment, int]], out: Bytes) -> None:
@@ -226,8 +239,9 @@ def _expand(packed: bytes | mmap.mmap, segments: list[tuple[Segment, int]], out:
             to[:] = np.frombuffer(packed, dtype=np.uint8, count=segment.size, offset=at)
             continue
         count = segment.size // 4
-        upper = np.frombuffer(packed, dtype="<u2", count=count, offset=at).astype(np.uint32)
-        lower = np.frombuffer(packed, dtype=np.uint8, count=count, offset=at + 2 * count)
-        floats = to.view("<u4")
-        np.left_shift(upper, np.uint32(16), out=floats)
-        floats |= lower.astype(np.uint32) << np.uint32(8)
+        factors = np.frombuffer(packed, dtype="<f4", count=_runs(count), offset=at)
+        at += factors.nbytes
+        whole = np.frombuffer(packed, dtype="<i2", count=count, offset=at).astype(np.int32)
+        whole <<= 8
+        whole |= np.frombuffer(packed, dtype=np.uint8, count=count, offset=at + 2 * count)
+        np.multiply(whole.astype(np.float32), np.repeat(factors, RUN)[:count], out=to.view("<f4"))

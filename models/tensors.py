@@ -86,11 +86,12 @@ def run_openvino(
     from models import convert
 
     core = openvino.Core()
-    encoder, shared, decoder = (
+    begin, end, shared, decoder = (
         core.compile_model(model, "CPU", convert.F32)
         for model in convert.models_of(network, algorithm.input_size).values()
     )
-    embedding = encoder({"image": image})["embedding"]
+    between = {output.any_name: tensor for output, tensor in begin({"image": image}).items()}
+    embedding = end(between)["embedding"]
     begun = {output.any_name: tensor for output, tensor in shared({"embedding": embedding}).items()}
     logits = [decoder({**begun, "boxes": box[None]})["low_res_logits"] for box in boxes]
     iou = core.compile_model(convert.iou_model(network), "CPU", convert.F32)

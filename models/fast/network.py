@@ -2,7 +2,7 @@
 
 What compiling yields depends on the processor's instruction sets and on OpenVINO's version.  It is kept under a
 key of both (`cache_key`), beside the precision; under another the network is compiled from its IR, which takes longer.
-Weights stored as f24 (`models.packed`) are expanded in memory first.
+Weights stored as int24 (`models.packed`) are expanded in memory first.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class OpenVinoNetwork:
     """Encoder and decoder of one folder.
 
     Args:
-        folder: holds an .xml for each of `PARTS`, beside it its weights (.bin, or .f24), and may hold compiled models.
+        folder: holds an .xml for each of `PARTS`, its weights (.bin or .int24) beside it, and may hold compiled models.
         threads: number of them, by default the number of CPUs that this process may use.
         precision: what it computes in.
     """
@@ -42,14 +42,16 @@ class OpenVinoNetwork:
             return _load(core, folder, part, options, _compiled_path(folder, part, precision))
 
         with ThreadPoolExecutor(len(PARTS)) as at_once:
-            self._encoder, self._shared, self._decoder = at_once.map(load, PARTS)
-        for output in self._shared.model_outputs:
-            self._decoder.set_tensor(output.any_name, self._shared.get_tensor(output))
+            self._begin, self._end, self._shared, self._decoder = at_once.map(load, PARTS)
+        for source, target in ((self._begin, self._end), (self._shared, self._decoder)):
+            for output in source.model_outputs:
+                target.set_tensor(output.any_name, source.get_tensor(output))
         self._embedding: FloatArray | None = None
 
     def encode(self, image: FloatArray) -> FloatArray:
         """(1, 3, S, S) -> (1, 256, 64, 64), a copy: the next inference overwrites the network's own tensor."""
-        return np.array(self._encoder.infer({"image": image}, share_inputs=True, share_outputs=True)["embedding"])
+        self._begin.infer({"image": image}, share_inputs=True, share_outputs=True)
+        return np.array(self._end.infer(share_outputs=True)["embedding"])
 
     def decode(self, embedding: FloatArray, box: FloatArray) -> FloatArray:
         """(1, 256, 64, 64), never changed once it is given, and a box (4,) -> logits (256, 256), overwritten by the
@@ -107,7 +109,7 @@ def _compiled_path(folder: Path, part: str, precision: Precision) -> Path:
 @contextmanager
 def _weights(folder: Path, part: str) -> Iterator[str]:
     """The path of a network's weights as OpenVINO reads them; it may be gone once that has read them."""
-    packed = folder / f"{part}.f24"
+    packed = folder / f"{part}.int24"
     if not packed.is_file():
         yield str(folder / f"{part}.bin")
         return

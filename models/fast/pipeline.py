@@ -17,13 +17,13 @@ MODES: tuple[Mode, ...] = get_args(Mode)
 Precision = Literal["f32", "bf16"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 #: What weights lie in the file as.
-Stored = Literal["f32", "f24", "f16", "int8"]
+Stored = Literal["f32", "int24", "f16", "int8"]
 STORED: tuple[Stored, ...] = get_args(Stored)
 
 FILE = "pipeline.json"
-#: Networks of an exported algorithm, by the names of their files: the image encoder; what the decoding of all boxes of
-#: an image shares; the decoding of one box.
-PARTS = ("encoder", "shared", "decoder")
+#: Networks of an exported algorithm, by the names of their files: the image encoder in two halves, which two threads
+#: load; what the decoding of all boxes of an image shares; the decoding of one box.
+PARTS = ("encoder1", "encoder2", "shared", "decoder")
 #: Weights of a network nobody trained are drawn from this seed.
 SEED = 2024
 

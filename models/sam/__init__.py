@@ -10,8 +10,8 @@ module          subject
 `prompt`        boxes to tokens
 `decoder`       tokens and image embedding to masks
 `network`       the three parts together
-`lean_tinyvit`  LiteMedSAM's encoder rearranged for inference, which is what is exported
-`lean_decoder`  the decoder likewise
+`winograd`      3x3 convolutions of fewer multiplications
+`lean_...`      encoders and decoder rearranged for inference, which is what is exported (RepViT's in its own module)
 ==============  ===========================================================================
 
 Every module's parameters bear the names of the published checkpoints, so that these load strictly; but not the lean

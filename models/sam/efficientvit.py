@@ -7,7 +7,6 @@ Source: Cai et al., "EfficientViT", arXiv:2205.14756; Zhang et al., "EfficientVi
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import cast
@@ -15,7 +14,6 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from models.sam.layers import LayerNorm2d
 
@@ -24,11 +22,8 @@ _EPS = 1e-6
 #: Keeps the linear attention's quotient finite.
 _ATTENTION_EPS = 1e-15
 _HEAD_WIDTH = 32
-_GRID = 64
+GRID = 64
 _EMBEDDING = 256
-#: As matrix products, 1x1 convolutions of so many weights are loaded faster; those of fewer have more pixels for each
-#: weight, and run slower so.
-_WORTH_MULTIPLYING = 500_000
 
 
 @dataclass(frozen=True)
@@ -65,24 +60,6 @@ class EfficientViT(nn.Module):
         return self.norm(self.neck(self.backbone(image)))
 
 
-def lean_efficientvit(encoder: EfficientViT) -> nn.Module:
-    """The encoder rearranged for inference: the same embedding from a network that is loaded in half the time.
-
-    Most weights belong to 1x1 convolutions of the deepest stages, whose grids have few pixels.  OpenVINO copies those
-    of a convolution into an order of its own, which takes longer than using them once; of a matrix product it takes
-    the left side as it lies in the file.
-
-    Args:
-        encoder: whose weights it takes as they are now; it stays as it is.
-    """
-    lean = copy.deepcopy(encoder)
-    for parent in list(lean.modules()):
-        for name, module in parent.named_children():
-            if isinstance(module, _Conv) and module.pixelwise and module.conv.weight.numel() >= _WORTH_MULTIPLYING:
-                setattr(parent, name, _Product(module))
-    return lean
-
-
 class _Backbone(nn.Module):
     """An image -> the outputs of all stages."""
 
@@ -90,13 +67,13 @@ class _Backbone(nn.Module):
         super().__init__()
         w0, w1, w2, w3, w4 = _WIDTHS
         stages: list[list[nn.Module]] = [
-            [_Conv(3, w0, 3, stride=2, act=True), *(_Residual(_plain(w0)) for _ in range(depths[0]))],
-            [_shrink(_fused, w0, w1, 16), *(_Residual(_fused(w1, w1, 4)) for _ in range(depths[1]))],
-            [_shrink(_fused, w1, w2, 16), *(_Residual(_fused(w2, w2, 4)) for _ in range(depths[2]))],
-            [_shrink(_inverted, w2, w3, 16), *(_Residual(_inverted(w3, w3, 4)) for _ in range(depths[3]))],
+            [Conv(3, w0, 3, stride=2, act=True), *(Residual(_plain(w0)) for _ in range(depths[0]))],
+            [_shrink(Fused, w0, w1, 16), *(Residual(Fused(w1, w1, 4)) for _ in range(depths[1]))],
+            [_shrink(Fused, w1, w2, 16), *(Residual(Fused(w2, w2, 4)) for _ in range(depths[2]))],
+            [_shrink(_inverted, w2, w3, 16), *(Residual(_inverted(w3, w3, 4)) for _ in range(depths[3]))],
             [_shrink(_inverted, w3, w4, 24), *(_AttentionBlock(w4) for _ in range(depths[4]))],
         ]
-        self.stages = nn.ModuleList(_Chain(stage) for stage in stages)
+        self.stages = nn.ModuleList(Chain(stage) for stage in stages)
 
     def forward(self, image: Tensor) -> list[Tensor]:
         outputs = [image]
@@ -111,16 +88,16 @@ class _Neck(nn.Module):
     def __init__(self, depth: int) -> None:
         super().__init__()
         sources = reversed(_WIDTHS[2:])
-        self.input_ops = nn.ModuleList(_Chain([_Conv(width, _EMBEDDING, 1), _ToGrid()]) for width in sources)
-        self.middle = _Chain([_Residual(_fused(_EMBEDDING, _EMBEDDING, 1)) for _ in range(depth)])
-        self.output_ops = nn.ModuleList([_Chain([_Conv(_EMBEDDING, _EMBEDDING, 1, bias=True, norm=False)])])
+        self.input_ops = nn.ModuleList(Chain([Conv(width, _EMBEDDING, 1), _ToGrid()]) for width in sources)
+        self.middle = Chain([Residual(Fused(_EMBEDDING, _EMBEDDING, 1)) for _ in range(depth)])
+        self.output_ops = nn.ModuleList([Chain([Conv(_EMBEDDING, _EMBEDDING, 1, bias=True, norm=False)])])
 
     def forward(self, stages: list[Tensor]) -> Tensor:
         deepest, deep, shallow = (op(x) for op, x in zip(self.input_ops, stages[:1:-1], strict=True))
         return self.output_ops[0](self.middle(deepest + deep + shallow))
 
 
-class _Chain(nn.Module):
+class Chain(nn.Module):
     """Modules one after the other, as ``op_list``."""
 
     def __init__(self, modules: Sequence[nn.Module]) -> None:
@@ -133,19 +110,19 @@ class _Chain(nn.Module):
         return x
 
 
-class _Residual(nn.Module):
+class Residual(nn.Module):
     """``x + main(x)``, or ``main(x)`` alone where the shape changes."""
 
     def __init__(self, main: nn.Module, add: bool = True) -> None:
         super().__init__()
         self.main = main
-        self._add = add
+        self.add = add
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.main(x) if self._add else cast(Tensor, self.main(x))
+        return x + self.main(x) if self.add else cast(Tensor, self.main(x))
 
 
-class _Conv(nn.Module):
+class Conv(nn.Module):
     """Convolution that keeps the size (or divides it by the stride), batch norm, GELU by its tanh formula."""
 
     def __init__(
@@ -176,28 +153,6 @@ class _Conv(nn.Module):
         return functional.gelu(x, approximate="tanh") if self.act else x
 
 
-class _Product(nn.Module):
-    """A pixelwise `_Conv` as a matrix product, its batch norm folded in."""
-
-    weight: Tensor
-    bias: Tensor
-
-    def __init__(self, layer: _Conv) -> None:
-        super().__init__()
-        convolution = layer.conv if layer.norm is None else fuse_conv_bn_eval(layer.conv, layer.norm)
-        weight, bias = convolution.weight.detach(), convolution.bias
-        # The axis in front is the batch's: without it OpenVINO would make a copy that has one.
-        self.register_buffer("weight", weight.flatten(1)[None].clone())
-        self.register_buffer(
-            "bias", weight.new_zeros(len(weight), 1) if bias is None else bias.detach()[:, None].clone()
-        )
-        self._act = layer.act
-
-    def forward(self, x: Tensor) -> Tensor:
-        product = (self.weight @ x.flatten(2) + self.bias).unflatten(2, x.shape[2:])
-        return functional.gelu(product, approximate="tanh") if self._act else product
-
-
 class _Named(nn.Module):
     """Convolutions one after the other under names of their own."""
 
@@ -214,28 +169,35 @@ class _Named(nn.Module):
 
 def _plain(width: int) -> nn.Module:
     """Two 3x3 convolutions."""
-    return _Named(conv1=_Conv(width, width, 3, act=True), conv2=_Conv(width, width, 3))
-
-
-def _fused(inputs: int, outputs: int, expansion: int, stride: int = 1) -> nn.Module:
-    """Fused inverted bottleneck: a full 3x3 convolution to the hidden channels, 1x1 back."""
-    hidden = inputs * expansion
-    return _Named(spatial_conv=_Conv(inputs, hidden, 3, stride, act=True), point_conv=_Conv(hidden, outputs, 1))
+    return _Named(conv1=Conv(width, width, 3, act=True), conv2=Conv(width, width, 3))
 
 
 def _inverted(inputs: int, outputs: int, expansion: int, stride: int = 1) -> nn.Module:
     """Inverted bottleneck whose hidden convolutions have biases in place of norms."""
     hidden = inputs * expansion
     return _Named(
-        inverted_conv=_Conv(inputs, hidden, 1, bias=True, norm=False, act=True),
-        depth_conv=_Conv(hidden, hidden, 3, stride, groups=hidden, bias=True, norm=False, act=True),
-        point_conv=_Conv(hidden, outputs, 1),
+        inverted_conv=Conv(inputs, hidden, 1, bias=True, norm=False, act=True),
+        depth_conv=Conv(hidden, hidden, 3, stride, groups=hidden, bias=True, norm=False, act=True),
+        point_conv=Conv(hidden, outputs, 1),
     )
 
 
 def _shrink(kind: Callable[..., nn.Module], inputs: int, outputs: int, expansion: int) -> nn.Module:
     """The first block of a stage: it halves the image and has no residual."""
-    return _Residual(kind(inputs, outputs, expansion, stride=2), add=False)
+    return Residual(kind(inputs, outputs, expansion, stride=2), add=False)
+
+
+class Fused(nn.Module):
+    """Fused inverted bottleneck: a full 3x3 convolution to the hidden channels, 1x1 back."""
+
+    def __init__(self, inputs: int, outputs: int, expansion: int, stride: int = 1) -> None:
+        super().__init__()
+        hidden = inputs * expansion
+        self.spatial_conv = Conv(inputs, hidden, 3, stride, act=True)
+        self.point_conv = Conv(hidden, outputs, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.point_conv(self.spatial_conv(x))
 
 
 class _AttentionBlock(nn.Module):
@@ -243,8 +205,8 @@ class _AttentionBlock(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.context_module = _Residual(_LinearAttention(width))
-        self.local_module = _Residual(_inverted(width, width, 6))
+        self.context_module = Residual(_LinearAttention(width))
+        self.local_module = Residual(_inverted(width, width, 6))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.local_module(self.context_module(x))
@@ -256,11 +218,11 @@ class _LinearAttention(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         heads = width // _HEAD_WIDTH
-        self.qkv = _Conv(width, 3 * width, 1, norm=False)
+        self.qkv = Conv(width, 3 * width, 1, norm=False)
         around = nn.Conv2d(3 * width, 3 * width, 5, padding=2, groups=3 * width, bias=False)
         mixed = nn.Conv2d(3 * width, 3 * width, 1, groups=3 * heads, bias=False)
         self.aggreg = nn.ModuleList([nn.Sequential(around, mixed)])
-        self.proj = _Conv(2 * width, width, 1)
+        self.proj = Conv(2 * width, width, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         batch, _, height, width = x.shape
@@ -278,6 +240,6 @@ class _ToGrid(nn.Module):
     """To 64 x 64 by bicubic interpolation."""
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.shape[-2:] == (_GRID, _GRID):
+        if x.shape[-2:] == (GRID, GRID):
             return x
-        return functional.interpolate(x, size=(_GRID, _GRID), mode="bicubic", align_corners=False)
+        return functional.interpolate(x, size=(GRID, GRID), mode="bicubic", align_corners=False)

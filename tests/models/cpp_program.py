@@ -18,7 +18,8 @@ torch = pytest.importorskip("torch")
 openvino = pytest.importorskip("openvino")
 
 from models import convert  # noqa: E402
-from models.fast.pipeline import write_pipeline  # noqa: E402
+from models.fast.pipeline import PARTS, write_pipeline  # noqa: E402
+from models.graph import halved  # noqa: E402
 from tests.models.stub_network import StubNetwork  # noqa: E402
 
 SOURCE = Path(__file__).resolve().parents[2] / "models" / "cpp"
@@ -92,8 +93,10 @@ def export_stub(folder: Path, pipeline: Any) -> None:
     stub, side = StubNetwork(pipeline.input_size), pipeline.input_size
 
     embedding, boxes = torch.zeros(1, 256, 64, 64), torch.ones(1, 4)
+    encoder = convert._converted(Module(stub.image_encoder), {"image": torch.zeros(1, 3, side, side)}, ["embedding"])
+    for part, model in zip(PARTS, halved(encoder), strict=False):
+        openvino.save_model(model, folder / f"{part}.xml", False)
     parts = {
-        "encoder": (stub.image_encoder, {"image": torch.zeros(1, 3, side, side)}, ["embedding"]),
         "shared": (lambda embedding: embedding + 1, {"embedding": embedding}, ["shared"]),
         "decoder": (
             lambda shared, boxes: stub.decode(shared - 1, boxes)[0],

@@ -18,6 +18,7 @@ from models.sam.lean_decoder import LeanDecoder, LeanImage  # noqa: E402
 from models.sam.network import SegmentAnything  # noqa: E402
 from models.sam.repvit import Block, RepViT  # noqa: E402
 from models.sam.tinyvit import Stage, TinyViT  # noqa: E402
+from models.sam.winograd import TiledConvolution  # noqa: E402
 
 SIDE = 256
 BOXES = [[10.0, 20.0, 100.0, 120.0], [0.0, 0.0, 255.0, 255.0], [130.5, 7.0, 140.0, 250.0]]
@@ -119,13 +120,14 @@ def test_a_lean_encoder_equals_the_plain_one(name: str):
     before = {key: value.clone() for key, value in encoder.state_dict().items()}
     image = torch.rand(1, 3, 16, 16)
     with torch.inference_mode():
-        lean = convert.lean_encoder(encoder).eval()
+        lean = convert.lean_encoder(encoder, 16).eval()
         assert type(lean) is not type(encoder) or not any(isinstance(m, torch.nn.BatchNorm2d) for m in lean.modules())
         assert worst(lean(image), encoder(image)) < 5e-6
     assert all(torch.equal(value, before[key]) for key, value in encoder.state_dict().items())
 
 
-def test_a_lean_efficientvit_equals_the_plain_one():
+@pytest.mark.parametrize("tiled", [True, False])
+def test_a_lean_efficientvit_equals_the_plain_one(tiled: bool):
     """The products that stand for convolutions, with batch norm, bias and activation and without."""
     torch.manual_seed(7)
     encoder = unsettled(ALGORITHMS["daft"].make_encoder())
@@ -133,12 +135,16 @@ def test_a_lean_efficientvit_equals_the_plain_one():
     before = {key: value.clone() for key, value in encoder.state_dict().items()}
     image = torch.rand(1, 3, 64, 64)
     with torch.inference_mode():
-        lean = convert.lean_encoder(encoder).eval()
+        lean = convert.lean_encoder(encoder, 64, tiled).eval()
         assert worst(lean(image), encoder(image)) < 5e-6
     assert all(torch.equal(value, before[key]) for key, value in encoder.state_dict().items())
-    products = [key for key in lean.state_dict() if key not in before]
-    assert {key.split(".")[2] for key in products} == {"3", "4"}, "of the deepest stages"
-    assert sum(lean.state_dict()[key].numel() for key in products) > 0.6 * sum(map(torch.numel, before.values()))
+    weights = {name: module for name, module in lean.named_modules() if hasattr(module, "weight")}
+    products = {name for name, module in weights.items() if type(module).__name__ == "_Product"}
+    assert {name.split(".")[2] for name in products} == {"3", "4"}, "of the deepest stages"
+    assert sum(weights[name].weight.numel() for name in products) > 0.6 * sum(map(torch.numel, before.values()))
+    winograd = [name.split(".")[:3] for name, module in weights.items() if isinstance(module, TiledConvolution)]
+    expected = [["backbone", "stages", "1"], ["backbone", "stages", "2"], *[["neck", "middle", "op_list"]] * 4]
+    assert winograd == (expected if tiled else [])
 
 
 # --------------------------------------------------------------------------- files
@@ -231,5 +237,5 @@ def test_int8_weights_have_a_factor_for_each_output_channel():
 
 
 def test_another_word_is_refused():
-    with pytest.raises(ValueError, match=r"'int4': not one of f32, f24, f16, int8"):
+    with pytest.raises(ValueError, match=r"'int4': not one of f32, int24, f16, int8"):
         convert.stored_as(openvino.Model([], [], "empty"), "int4")  # type: ignore[arg-type]

@@ -320,13 +320,15 @@ def test_all_volumes_and_what_went_to_ct_share_dafts_later_model(check: Path, tm
 
 
 def test_packed_weights_expand_to_the_bytes_that_python_gets(check: Path, tmp_path: Path) -> None:
-    bits = np.random.default_rng(1).integers(0, 2**32, 300_000, dtype=np.uint32)
-    bits[:6] = 0, 0x7F800000, 0xFF800000, 0x7FC00001, 0x7F7FFFFF, 0xFF7FFFFF
-    weights = b"raw" + bytes(61) + bits.tobytes() + bytes(range(250))
+    random = np.random.default_rng(1)
+    floats = (random.normal(size=300_000) * 2.0 ** random.integers(-149, 124, 300_000)).astype("<f4")
+    floats[3], floats[10_000:10_004] = np.nan, (0, -0.0, 2.0**-149, -(2.0**126))
+    floats[20_000:30_000] = 0
+    weights = b"raw" + bytes(61) + floats.tobytes() + bytes(range(250))
     layers = xml_of(("i64", 0, 64), ("f32", 64, 4 * 9000), ("f32", 64 + 4 * 9001, 4 * 280_000))
     for name, content in (("a", pack(weights, layers)), ("b", PACKED), ("c", pack(b"", xml_of()))):
-        (tmp_path / f"{name}.f24").write_bytes(content)
-        said = run(check, "expand", tmp_path / "out", tmp_path / f"{name}.f24").stdout
+        (tmp_path / f"{name}.int24").write_bytes(content)
+        said = run(check, "expand", tmp_path / "out", tmp_path / f"{name}.int24").stdout
         assert said == "ok\n"
         assert (tmp_path / "out").read_bytes() == unpack(content)
 
@@ -335,14 +337,14 @@ def test_forged_packed_weights_are_refused(check: Path, tmp_path: Path) -> None:
     """By name and with the same fault as in Python."""
     paths = []
     for name, (content, _) in FORGED.items():
-        paths.append(tmp_path / f"{name}.f24")
+        paths.append(tmp_path / f"{name}.int24")
         paths[-1].write_bytes(content)
-    said = run(check, "expand", tmp_path / "out", *paths, tmp_path / "missing.f24", code=2).stdout.splitlines()
+    said = run(check, "expand", tmp_path / "out", *paths, tmp_path / "missing.int24", code=2).stdout.splitlines()
     for path, (_, fault), line in zip(paths, FORGED.values(), said[:-1], strict=True):
         assert line.startswith(f"error: {path}: ")
         assert fault in line
         assert line.endswith("Make it again: python -m models export")
-    assert said[-1].startswith(f"error: {tmp_path / 'missing.f24'}: it cannot be opened (No such file")
+    assert said[-1].startswith(f"error: {tmp_path / 'missing.int24'}: it cannot be opened (No such file")
 
 
 def test_damaged_packed_weights_are_refused_or_read_soundly(check: Path, tmp_path: Path) -> None:
@@ -353,7 +355,7 @@ def test_damaged_packed_weights_are_refused_or_read_soundly(check: Path, tmp_pat
         damaged = bytearray(PACKED)
         for at in random.integers(0, 24 + 6 * 24, 1 + i % 3):
             damaged[at] = random.integers(256)
-        paths.append(tmp_path / f"{i}.f24")
+        paths.append(tmp_path / f"{i}.int24")
         paths[-1].write_bytes(damaged)
         try:
             unpack(bytes(damaged))

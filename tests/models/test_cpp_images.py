@@ -13,7 +13,7 @@ DEFAULTS = {
     "daft-cpp": ("daft", "f32"),
     "daft-shared-cpp": ("daft-shared", "f32"),
     "litemedsam-cpp": ("litemedsam", "f32"),
-    "medficientsam-cpp": ("medficientsam", "f24"),
+    "medficientsam-cpp": ("medficientsam", "int24"),
     "repmedsam-cpp": ("repmedsam", "f32"),
 }
 FIRST_STAGE = "# The networks, from torch to OpenVINO.\n"

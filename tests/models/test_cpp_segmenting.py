@@ -121,7 +121,7 @@ def test_the_pipelines_later_keys(check: Path, tmp_path: Path) -> None:
             error = run(check, "segment", path, 9, case, tmp_path / "out.npz", code=2).stderr
             assert f'{path}: "{key}" is' in error or f"{path}: it is not a flat" in error
             assert "python -m models export" in error
-    for stored in ("f32", "f24", "f16", "int8"):
+    for stored in ("f32", "int24", "f16", "int8"):
         path.write_text(json.dumps(facts | {"precision": "bf16", "stored": stored}))
         assert run(check, "segment", path, 9, case, tmp_path / "out.npz").stdout.startswith("bf16 ")
     for key in ("precision", "stored", "stride"):
@@ -234,7 +234,7 @@ def test_baked_networks_give_the_same_and_broken_ones_are_made_anew(segment: Pat
     plain = predicted(segment, networks, tmp_path, volume, boxes)
     run(segment, "--bake", "--networks", networks)
     blobs = sorted(networks.glob("*.blob"))
-    assert [path.name.split("-")[0] for path in blobs] == ["decoder", "encoder", "shared"]
+    assert [path.name.split("-")[0] for path in blobs] == sorted(PARTS)
     np.testing.assert_array_equal(predicted(segment, networks, tmp_path, volume, boxes), plain)
     blobs[1].write_bytes(b"no blob" * 9)
     np.testing.assert_array_equal(predicted(segment, networks, tmp_path, volume, boxes), plain)
@@ -352,15 +352,15 @@ def test_weights_stored_in_24_bits(segment: Path, tmp_path: Path, monkeypatch: p
     for seed in (1, 2):
         network = lively(build(networks_of("repmedsam"), seed), 256)
         monkeypatch.setattr(export, "build", lambda *_, network=network: network)
-        for stored in ("f32", "f24"):
+        for stored in ("f32", "int24"):
             folder = tmp_path / f"{stored}-{seed}"
             arguments = ["export", "--algorithm", "repmedsam", "--stored", stored, "--out", str(folder)]
             assert commands.main(arguments) == 0
             masks[seed, stored] = Segmenter(OpenVinoNetwork(folder), read_pipeline(folder))(image, boxes)
         names = {path.name for path in folder.iterdir()}
-        assert names == {f"{part}.{kind}" for part in PARTS for kind in ("xml", "f24")} | {"pipeline.json"}
-        exact = tmp_path / f"f32-{seed}" / "encoder.bin"
-        assert (folder / "encoder.f24").stat().st_size < 0.77 * exact.stat().st_size
+        assert names == {f"{part}.{kind}" for part in PARTS for kind in ("xml", "int24")} | {"pipeline.json"}
+        exact = tmp_path / f"f32-{seed}" / "encoder1.bin"
+        assert (folder / "encoder1.int24").stat().st_size < 0.77 * exact.stat().st_size
         from_ir = predicted(segment, folder, tmp_path, image, boxes)
         run(segment, "--bake", "--networks", folder)
         assert all(path.stat().st_size < 3 << 20 for path in folder.glob("*.blob"))
@@ -370,6 +370,6 @@ def test_weights_stored_in_24_bits(segment: Path, tmp_path: Path, monkeypatch: p
         seen = np.flatnonzero(sizes > 100)  # objects may hide one another
         assert {0, 9} < set(seen)
         for number in seen:
-            for got in (masks[seed, "f24"], from_ir, from_blob):
+            for got in (masks[seed, "int24"], from_ir, from_blob):
                 assert dice(got == number, masks[seed, "f32"] == number) >= 0.995
-    assert (masks[1, "f24"] != masks[2, "f24"]).mean() > 0.05
+    assert (masks[1, "int24"] != masks[2, "int24"]).mean() > 0.05

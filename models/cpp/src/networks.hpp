@@ -15,14 +15,14 @@ std::size_t cpus_given();
 
 /// How networks are compiled.
 struct Settings {
-  std::filesystem::path folder;  ///< of the networks' .xml, their weights (.bin or .f24) and perhaps blobs
+  std::filesystem::path folder;  ///< of the networks' .xml, their weights (.bin or .int24) and perhaps blobs
   Precision precision = Precision::f32;
   std::size_t threads = cpus_given();
 };
 
 class Networks : public Network {
  public:
-  /// Loads the encoder, and begins to load the others beside it: from a blob baked for a CPU like this one where
+  /// Loads the encoder's halves, and begins to load the others beside them: from a blob baked for a CPU like this one where
   /// there is one, else from the IR.  Throws Fault where a model is missing or is not what is expected.
   explicit Networks(const Settings& settings);
 
@@ -34,15 +34,17 @@ class Networks : public Network {
   std::size_t side() const { return side_; }
 
  private:
-  /// What all boxes of an image share of decoding, and a box's own part, which reads the other's results in place.
-  struct Decoding {
-    ov::InferRequest share, decode;
+  struct Pair {
+    ov::InferRequest first, second;
   };
 
-  std::future<Decoding> loading_;
-  ov::InferRequest encode_;
-  Decoding decoding_;
-  Embedding shared_;  ///< which `decoding_.share` worked on last
+  /// Makes the second read the first one's results in place.
+  static void connect(Pair& pair);
+
+  Pair encoding_;  ///< both halves of the encoder
+  std::future<Pair> loading_;
+  Pair decoding_;     ///< what all boxes of an image share of decoding, and a box's own part
+  Embedding shared_;  ///< which the first of them worked on last
   std::size_t side_ = 0;
 };
 

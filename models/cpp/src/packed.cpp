@@ -14,10 +14,15 @@
 namespace {
 
 constexpr char magic[8] = {'w', 'e', 'i', 'g', 'h', 't', 's', '\0'};
-constexpr std::uint32_t version = 1, raw_kind = 0, f24_kind = 1;
-constexpr std::uint64_t header_bytes = 24, segment_bytes = 24, alignment_bytes = 64, float_bytes = 4, f24_bytes = 3;
-/// What is widened at once: what stays in the processor's cache until it is written.
+constexpr std::uint32_t version = 2, raw_kind = 0, int24_kind = 1;
+constexpr std::uint64_t header_bytes = 24, segment_bytes = 24, alignment_bytes = 64, float_bytes = 4, int24_bytes = 3;
+/// Weights that share a factor.
+constexpr std::uint64_t run = 1024;
+/// What is widened at once: whole runs that stay in the processor's cache until they are written.
 constexpr std::uint64_t piece_bytes = 1 << 18;
+static_assert(piece_bytes % (run * float_bytes) == 0);
+
+std::uint64_t runs_of(std::uint64_t weights) { return (weights + run - 1) / run; }
 
 /// Files are little-endian, as are the processors that this runs on.
 template <typename Number>
@@ -58,11 +63,11 @@ class Mapping {
   std::uint64_t bytes_;
 };
 
-/// Floats of their upper 16 bits and the 8 below them; plain enough for the compiler to widen many at once.
-void widen(const std::uint16_t* __restrict upper, const std::uint8_t* __restrict lower, std::uint32_t* __restrict to,
-           std::size_t count) {
-  for (std::size_t i = 0; i < count; ++i)
-    to[i] = static_cast<std::uint32_t>(upper[i]) << 16 | static_cast<std::uint32_t>(lower[i]) << 8;
+/// A run of weights, or part of one, of their upper 16 bits, the 8 below them, and the factor of all; plain enough for
+/// the compiler to widen many at once.
+void widen(const std::int16_t* __restrict upper, const std::uint8_t* __restrict lower, float factor,
+           float* __restrict to, std::size_t count) {
+  for (std::size_t i = 0; i < count; ++i) to[i] = static_cast<float>(upper[i] * 256 + lower[i]) * factor;
 }
 
 /// Writing takes no page faults, and pages that are written whole are not cleared before: two thirds of the time that
@@ -81,18 +86,21 @@ void write_all(int descriptor, const void* data, std::uint64_t bytes, std::uint6
 
 void expand(const std::uint8_t* packed, const PackedSegment& segment, int descriptor) {
   const std::uint8_t* data = packed + segment.from;
-  if (!segment.f24) {
+  if (!segment.narrow) {
     write_all(descriptor, data, segment.size, segment.offset);
     return;
   }
-  std::vector<std::uint32_t> floats;
-  for (std::uint64_t begin = 0; begin < segment.size; begin += piece_bytes) {
-    // Data begin at multiples of 64 bytes, counted from a page's begin.
-    const std::uint64_t bytes = std::min(piece_bytes, segment.size - begin), first = begin / float_bytes;
-    floats.resize(bytes / float_bytes);
-    widen(reinterpret_cast<const std::uint16_t*>(data) + first, data + segment.size / 2 + first, floats.data(),
-          floats.size());
-    write_all(descriptor, floats.data(), bytes, segment.offset + begin);
+  // Data begin at multiples of 64 bytes, counted from a page's begin.
+  const std::uint64_t count = segment.size / float_bytes;
+  const auto* factors = reinterpret_cast<const float*>(data);
+  const auto* upper = reinterpret_cast<const std::int16_t*>(factors + runs_of(count));
+  const auto* lower = reinterpret_cast<const std::uint8_t*>(upper + count);
+  std::vector<float> floats(std::min(piece_bytes, segment.size) / float_bytes);
+  for (std::uint64_t begin = 0; begin < count; begin += floats.size()) {
+    const std::uint64_t end = std::min<std::uint64_t>(begin + floats.size(), count);
+    for (std::uint64_t at = begin; at < end; at += run)
+      widen(upper + at, lower + at, factors[at / run], floats.data() + (at - begin), std::min(run, end - at));
+    write_all(descriptor, floats.data(), (end - begin) * float_bytes, segment.offset + begin * float_bytes);
   }
 }
 
@@ -130,14 +138,15 @@ std::vector<PackedSegment> packed_segments(const std::uint8_t* packed, std::uint
     const std::uint8_t* facts = packed + header_bytes + i * segment_bytes;
     const auto offset = number_at<std::uint64_t>(facts), size = number_at<std::uint64_t>(facts + 8);
     const auto kind = number_at<std::uint32_t>(facts + 16), zero = number_at<std::uint32_t>(facts + 20);
-    const bool f24 = kind == f24_kind, whole = offset % float_bytes == 0 && size % float_bytes == 0;
+    const bool narrow = kind == int24_kind, whole = offset % float_bytes == 0 && size % float_bytes == 0;
     const auto refuse = [&](const char* why) { throw Fault("segment " + std::to_string(i) + why); };
-    if ((!f24 && kind != raw_kind) || zero != 0 || (f24 && !whole)) refuse(" is of no known kind");
+    if ((!narrow && kind != raw_kind) || zero != 0 || (narrow && !whole)) refuse(" is of no known kind");
     if (offset != end || size > total - end) refuse(" does not follow the one before it");
     from += (alignment_bytes - from % alignment_bytes) % alignment_bytes;
-    const std::uint64_t packed_size = f24 ? size / float_bytes * f24_bytes : size;
+    const std::uint64_t weights = size / float_bytes;
+    const std::uint64_t packed_size = narrow ? weights * int24_bytes + runs_of(weights) * float_bytes : size;
     if (from > bytes || packed_size > bytes - from) refuse(" is cut off");
-    segments.push_back({offset, size, from, f24});
+    segments.push_back({offset, size, from, narrow});
     from += packed_size;
     end += size;
   }

@@ -1,4 +1,4 @@
-// Weights stored as floats of 24 bits, expanded in memory to the file that OpenVINO reads; `models/packed.py` describes
+// Weights stored as whole numbers of 24 bits, expanded in memory to the file that OpenVINO reads; `models/packed.py` describes
 // the format.
 #pragma once
 
@@ -8,12 +8,12 @@
 #include <string>
 #include <vector>
 
-constexpr const char* packed_suffix = ".f24";
+constexpr const char* packed_suffix = ".int24";
 
 /// A part of the weights: `size` bytes at `offset`, whose data begin at `from` in the packed file.
 struct PackedSegment {
   std::uint64_t offset, size, from;
-  bool f24;  ///< else raw
+  bool narrow;  ///< of 24 bits; else raw
 };
 
 /// Where everything lies in a packed file of so many bytes; they alone are read.  Throws Fault where they are not packed

@@ -126,7 +126,7 @@ Pipeline read_pipeline(const std::filesystem::path& path) {
   if (precision != "f32" && precision != "bf16") object.fail("precision", precision);
   pipeline.precision = precision_of(precision);
   // The networks' files tell how weights lie in them; a word from a later export is not to be passed over.
-  if (stored != "f32" && stored != "f24" && stored != "f16" && stored != "int8") object.fail("stored", stored);
+  if (stored != "f32" && stored != "int24" && stored != "f16" && stored != "int8") object.fail("stored", stored);
   if (object.has("stride")) pipeline.stride = object.number("stride", 1, max_stride);
   const auto label_bits = published_label_bits.find(pipeline.algorithm);
   if (label_bits == published_label_bits.end()) object.fail("algorithm", pipeline.algorithm);
