@@ -73,7 +73,13 @@ def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
         default=3,
         help="on an image; the baseline on those of fewest and most boxes alone (default: %(default)s)",
     )
-    add("--volume-repeats", type=int, default=1, metavar="N", help="on the volume; 0 leaves it out (default: 1)")
+    add(
+        "--volume-repeats",
+        type=int,
+        default=3,
+        metavar="N",
+        help="on the volume, of those with a bar there, others once; 0 leaves it out (default: %(default)s)",
+    )
     add("--cases", type=Path, default=ROOT / "inputs" / "imgs", metavar="DIR", help="default: the sample cases")
     add("--quick", action="store_true", help="one round, LiteMedSAM alone, two images and a volume of three slices")
     add("--json", type=Path, metavar="FILE", help="also write the figures")
