@@ -22,8 +22,8 @@ struct Settings {
 
 class Networks : public Network {
  public:
-  /// Loads the encoder's halves, and begins to load the others beside them: from a blob baked for a CPU like this one where
-  /// there is one, else from the IR.  Throws Fault where a model is missing or is not what is expected.
+  /// Loads the encoder's halves, and begins to load the others beside them: from a blob baked for a CPU like this one
+  /// where there is one, else from the IR.  Throws Fault where a model is missing or is not what is expected.
   explicit Networks(const Settings& settings);
 
   /// Throws Fault as the constructor does, for the others.

@@ -1,5 +1,5 @@
-// Weights stored as whole numbers of 24 bits, expanded in memory to the file that OpenVINO reads; `models/packed.py` describes
-// the format.
+// Weights stored as whole numbers of 24 bits, expanded in memory to the file that OpenVINO reads; `models/packed.py`
+// describes the format.
 #pragma once
 
 #include <cstddef>
@@ -16,8 +16,8 @@ struct PackedSegment {
   bool narrow;  ///< of 24 bits; else raw
 };
 
-/// Where everything lies in a packed file of so many bytes; they alone are read.  Throws Fault where they are not packed
-/// weights, or are cut off.
+/// Where everything lies in a packed file of so many bytes; they alone are read.  Throws Fault where they are not
+/// packed weights, or are cut off.
 std::vector<PackedSegment> packed_segments(const std::uint8_t* packed, std::uint64_t bytes);
 
 /// A file's weights in memory that has a path, for as long as this lives; what has mapped it by then may use it longer.
