@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import openvino
@@ -46,7 +47,10 @@ def halved(model: openvino.Model) -> tuple[openvino.Model, openvino.Model]:
         ValueError: nowhere do three floating-point values suffice that the second half needs of the first.
     """
     layers = [layer for layer in model.get_ordered_ops() if layer.get_type_name() != "Constant"]
-    cuts = [(index, passed) for index in range(1, len(layers)) if (passed := _passed(layers, index))]
+    uses = _uses(layers)
+    # Results alone are no half.
+    last = max(index for index, layer in enumerate(layers) if layer.get_type_name() != "Result")
+    cuts = [(index, passed) for index in range(1, last + 1) if (passed := _passed(uses, index))]
     if not cuts:
         raise ValueError(f"{model.get_friendly_name()}: it cannot be cut in two. Export it whole.")
     costs = np.cumsum([_cost(layer) for layer in layers])
@@ -78,23 +82,41 @@ def halved(model: openvino.Model) -> tuple[openvino.Model, openvino.Model]:
     return begin, end
 
 
-def _passed(layers: list[openvino.Node], index: int) -> list[tuple[str, int]]:
-    """Values of layers before ``index`` that those from there on need, as names and ports; empty: not worth a cut."""
-    before = {layer.get_friendly_name() for layer in layers[:index]}
-    found: dict[tuple[str, int], openvino.Output] = {}
-    if all(layer.get_type_name() == "Result" for layer in layers[index:]):
-        return []
-    for layer in layers[index:]:
+@dataclass(frozen=True)
+class _Use:
+    """One layer's use of another's output.
+
+    Attributes:
+        value: the other's name and port.
+        made, used: indices of both layers.
+        real: whether it is a floating-point value, and not the model's own input.
+    """
+
+    value: tuple[str, int]
+    made: int
+    used: int
+    real: bool
+
+
+def _uses(layers: list[openvino.Node]) -> list[_Use]:
+    """All uses of the layers' outputs by one another, in order."""
+    places = {layer.get_friendly_name(): index for index, layer in enumerate(layers)}
+    found = []
+    for used, layer in enumerate(layers):
         for port in layer.inputs():
             source = port.get_source_output()
-            name = source.get_node().get_friendly_name()
-            if name in before:
-                found[name, source.get_index()] = source
-    sound = all(
-        source.get_element_type().is_real() and source.get_node().get_type_name() != "Parameter"
-        for source in found.values()
-    )
-    return list(found) if sound and len(found) <= _MOST_PASSED else []
+            node = source.get_node()
+            if (made := places.get(node.get_friendly_name())) is not None:
+                real = source.get_element_type().is_real() and node.get_type_name() != "Parameter"
+                found.append(_Use((node.get_friendly_name(), source.get_index()), made, used, real))
+    return found
+
+
+def _passed(uses: list[_Use], index: int) -> list[tuple[str, int]]:
+    """Values of layers before ``index`` that those from there on need; empty: they cannot be passed."""
+    across = [use for use in uses if use.made < index <= use.used]
+    found = dict.fromkeys(use.value for use in across)
+    return list(found) if len(found) <= _MOST_PASSED and all(use.real for use in across) else []
 
 
 def _cost(layer: openvino.Node) -> float:

@@ -74,7 +74,7 @@ def properties(threads: int | None = None, precision: Precision = "f32") -> dict
         "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0",
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_NUM_THREADS": str(threads or len(os.sched_getaffinity(0))),
-        # Kernels written for a few operations together take twice as long to load, and gain these networks nothing.
+        # Kernels written for a few operations together take twice as long to load, and gain a tenth at most.
         "SNIPPETS_MODE": "DISABLE",
     }
 

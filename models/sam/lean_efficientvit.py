@@ -1,10 +1,10 @@
-"""EfficientViT's encoder rearranged for inference: the same embedding, loaded in half the time and sooner computed.
+"""EfficientViT's encoder rearranged for inference: the same embedding, sooner.
 
 - Most weights belong to 1x1 convolutions of the deepest stages, whose grids have few pixels.  OpenVINO copies those of
   a convolution into an order of its own, which takes longer than using them once; of a matrix product it takes the left
   side as it lies in the file.
-- Fused bottlenecks that keep the grid's size, where half of all multiplications are, work on pixels as rows of
-  channels, their 3x3 convolution being Winograd's.
+- Fused bottlenecks that keep the grid's size, where more than half of all multiplications are, work on pixels as rows
+  of channels, their 3x3 convolution being Winograd's.
 - Batch norms of both are folded in.
 """
 

@@ -56,7 +56,7 @@ ov::AnyMap options(const Settings& settings) {
           ov::num_streams(1), ov::inference_num_threads(static_cast<int>(settings.threads)),
           // A pinned thread waits for its CPU while another one is idle, and loading waits with it.
           ov::hint::enable_cpu_pinning(false), ov::cache_mode(ov::CacheMode::OPTIMIZE_SIZE),
-          // Kernels written for a few operations together take twice as long to load, and gain these networks nothing.
+          // Kernels written for a few operations together take twice as long to load, and gain a tenth at most.
           {"SNIPPETS_MODE", "DISABLE"}};
 }
 
