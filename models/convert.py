@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from models.fast.pipeline import PARTS, STORED, Stored
 from models.graph import halved, with_plain_gelu
+from models.packed import with_packed
 from models.sam.decoder import HEADS
 from models.sam.efficientvit import EfficientViT
 from models.sam.lean_decoder import LeanDecoder, LeanImage
@@ -37,7 +38,12 @@ _WORTH_STORING = 4096
 _SUMMED_AXES = {"Convolution": (1, 2, 3), "GroupConvolution": (2, 3, 4), "ConvolutionBackpropData": (0, 2, 3)}
 
 #: What passes from one part of the decoder to the other: see `LeanImage`.
-_SHARED = {"pixels": (GRID * GRID, WIDTH), "projected": (3, HEADS, WIDTH // 2 // HEADS, GRID * GRID)}
+_SHARED = {
+    "pixels": (GRID * GRID, WIDTH),
+    "positions": (GRID * GRID, WIDTH),
+    "attending": (2, HEADS, WIDTH // 2 // HEADS, GRID * GRID),
+    "values": (HEADS, WIDTH // 2 // HEADS, GRID * GRID),
+}
 
 #: What a CPU with AMX or AVX512-BF16 would otherwise round to bf16.
 F32 = {"INFERENCE_PRECISION_HINT": "f32", "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0"}
@@ -83,12 +89,12 @@ def lean_encoder(encoder: nn.Module, input_size: int, tiled: bool = True) -> nn.
 
 
 def shared_model(network: SegmentAnything) -> openvino.Model:
-    """``embedding`` (1, 256, 64, 64) -> ``pixels`` and ``projected``, what the decoding of all boxes shares."""
+    """``embedding`` (1, 256, 64, 64) -> what the decoding of all boxes shares (`_SHARED`)."""
     return _converted(LeanImage(network).eval(), {"embedding": torch.zeros(1, 256, 64, 64)}, list(_SHARED))
 
 
 def decoder_model(network: SegmentAnything) -> openvino.Model:
-    """``pixels`` and ``projected`` of `shared_model`, ``boxes`` (1, 4) -> ``low_res_logits`` (1, 256, 256).
+    """All of `shared_model`, and ``boxes`` (1, 4) -> ``low_res_logits`` (1, 256, 256).
 
     Shapes are fixed, since OpenVINO takes as long to prepare itself for another number of boxes as to decode two.
     """
@@ -128,16 +134,18 @@ def stored_as(model: openvino.Model, stored: Stored) -> openvino.Model:
 
     ``f16`` halves the file by OpenVINO's own compression, which leaves alone what half floats cannot hold.  ``int8``
     rounds the weights of convolutions and matrix products to 255 steps between minus and plus the largest of each
-    output channel, and keeps a float for each channel beside them; the rest stays as it is.  ``int24`` is none of
-    OpenVINO's types: the file is packed once it is saved (`models.packed`).
+    output channel, and keeps a float for each channel beside them; the rest stays as it is.  ``int24`` is
+    `models.packed.with_packed`.
 
     Raises:
         ValueError: ``stored`` is none of `STORED`.
     """
     if stored not in STORED:
         raise ValueError(f"weights stored as {stored!r}: not one of {', '.join(STORED)}. Name one of these.")
-    if stored in ("f32", "int24"):
+    if stored == "f32":
         return model
+    if stored == "int24":
+        return with_packed(model)
     compressed = model.clone()
     if stored == "f16":
         compress_model_transformation(compressed)

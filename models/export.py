@@ -3,8 +3,7 @@
 The folder holds encoder1.xml and .bin (`image` (1, 3, S, S) float32 -> what the encoder's second half begins with),
 encoder2.xml and .bin (that, under the same names -> `embedding` (1, 256, 64, 64)), shared.xml and .bin (`embedding` ->
 what decoding any box on it begins with), decoder.xml and .bin (that, under the same names, and `boxes` (1, 4) in input
-pixels -> `low_res_logits` (1, 256, 256)), and pipeline.json (`models.fast.pipeline`).  With
-``--stored int24`` each .bin is a .int24 (`models.packed`).
+pixels -> `low_res_logits` (1, 256, 256)), and pipeline.json (`models.fast.pipeline`).
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from pathlib import Path
 
 from models.algorithms import Algorithm, build, networks_of
 from models.checkpoints import load_network
-from models.fast.pipeline import MODES, PRECISIONS, PUBLISHED, SEED, STORED, Pipeline, write_pipeline
+from models.fast.pipeline import ENCODER_PARTS, MODES, PRECISIONS, PUBLISHED, SEED, STORED, Pipeline, write_pipeline
 
 SUMMARY = "Write an algorithm's networks as OpenVINO models, and its arithmetic beside them."
 DETAILS = """\
@@ -32,8 +31,9 @@ Variants trade accuracy, so each is a submission of its own, and pipeline.json n
 
   --precision bf16  the networks compute in 16-bit floats of 8 bits precision, for CPUs that have instructions for
                     them (AVX512-BF16, AMX).
-  --stored int24    weights lie in the file as whole numbers of 24 bits with a factor for each 1024, three quarters of
-                    the bytes, expanded at each start.  Rounding is no more than computing in 32 bits does itself.
+  --stored int24    the encoder's matrices lie in the file as whole numbers of 24 bits with a factor for each 1024,
+                    three quarters of the bytes, and are widened at each encoding (by Python once, when it starts, and
+                    nothing is compiled beforehand).  Rounding is no more than computing in 32 bits does itself.
   --stored f16      weights lie in the file as half floats, half the bytes.  Networks compute as --precision says.
   --stored int8     weights lie in the file as whole numbers of 8 bits with a factor per channel, a quarter.
   --stride N        of a volume, a box's middle slice, its ends and every Nth slice are segmented; the logits of the
@@ -105,13 +105,11 @@ def _export(algorithm: Algorithm, checkpoint: Path | None, seed: int, pipeline: 
     tiled = pipeline.precision == "f32" and pipeline.stored != "int8"
     for name, model in convert.models_of(network, algorithm.input_size, tiled).items():
         xml = out / f"{name}.xml"
-        openvino.save_model(convert.stored_as(model, pipeline.stored), xml, compress_to_fp16=False)
-        if pipeline.stored == "int24":
-            from models.packed import pack_beside
-
-            pack_beside(xml)
-        else:  # an earlier export's would be taken for this one's
-            xml.with_suffix(".int24").unlink(missing_ok=True)
+        # What is used again for every box is not to be widened again for every box.
+        stored = "f32" if pipeline.stored == "int24" and name not in ENCODER_PARTS else pipeline.stored
+        for mark in out.glob(f"{name}-*.baked"):  # the C++ program would take it for this export's
+            mark.unlink()
+        openvino.save_model(convert.stored_as(model, stored), xml, compress_to_fp16=False)
     write_pipeline(replace(pipeline, weights=weights), out)
     print(f"{out}: {algorithm.title}, {weights}")
 

@@ -2,7 +2,7 @@
 
 What compiling yields depends on the processor's instruction sets and on OpenVINO's version.  It is kept under a
 key of both (`cache_key`), beside the precision; under another the network is compiled from its IR, which takes longer.
-Weights stored as int24 (`models.packed`) are expanded in memory first.
+Weights stored as int24 (`models.packed`) are widened when they are read, and nothing of them is compiled beforehand.
 """
 
 from __future__ import annotations
@@ -10,9 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -29,13 +27,13 @@ class OpenVinoNetwork:
     """Encoder and decoder of one folder.
 
     Args:
-        folder: holds an .xml for each of `PARTS`, its weights (.bin or .int24) beside it, and may hold compiled models.
+        folder: holds an .xml and a .bin for each of `PARTS`, and may hold compiled models.
         threads: number of them, by default the number of CPUs that this process may use.
         precision: what it computes in.
     """
 
     def __init__(self, folder: Path, threads: int | None = None, precision: Precision = "f32") -> None:
-        core, options = openvino.Core(), properties(threads, precision)
+        core, options = _core(folder), properties(threads, precision)
         core.get_versions("CPU")  # the plugin, which both need
 
         def load(part: str) -> openvino.InferRequest:
@@ -81,10 +79,11 @@ def properties(threads: int | None = None, precision: Precision = "f32") -> dict
 
 def compile_beforehand(folder: Path, precision: Precision = "f32") -> list[Path]:
     """Compile a folder's networks for this processor; returns the files made."""
-    core, made = openvino.Core(), []
+    core, made = _core(folder), []
     for part in PARTS:
-        with _weights(folder, part) as weights:
-            compiled = _compiled(core, folder, part, weights, properties(precision=precision) | _CACHING)
+        if _packed(folder, part):
+            continue  # it would hold its weights as floats
+        compiled = _compiled(core, folder, part, properties(precision=precision) | _CACHING)
         path = _compiled_path(folder, part, precision)
         path.write_bytes(compiled.export_model().getvalue())
         made.append(path)
@@ -106,33 +105,37 @@ def _compiled_path(folder: Path, part: str, precision: Precision) -> Path:
     return folder / f"{part}-{precision}-{cache_key()}.blob"
 
 
-@contextmanager
-def _weights(folder: Path, part: str) -> Iterator[str]:
-    """The path of a network's weights as OpenVINO reads them; it may be gone once that has read them."""
-    packed = folder / f"{part}.int24"
-    if not packed.is_file():
-        yield str(folder / f"{part}.bin")
-        return
-    from models.packed import expanded
+def _core(folder: Path) -> openvino.Core:
+    """One that can read all of a folder's models."""
+    core = openvino.Core()
+    if any(_packed(folder, part) for part in PARTS):
+        from models.packed import Widened
 
-    with expanded(packed) as path:
-        yield path
+        core.add_extension(Widened)
+    return core
 
 
 def _load(
     core: openvino.Core, folder: Path, part: str, options: dict[str, object], compiled: Path
 ) -> openvino.InferRequest:
-    with _weights(folder, part) as weights:
-        if compiled.is_file():
-            try:
-                given = options | _CACHING | {"WEIGHTS_PATH": weights}
-                return core.import_model(compiled.read_bytes(), "CPU", given).create_infer_request()
-            except RuntimeError:
-                pass  # a blob that OpenVINO refuses is as good as none
-        return _compiled(core, folder, part, weights, options).create_infer_request()
+    if compiled.is_file():
+        try:
+            given = options | _CACHING | {"WEIGHTS_PATH": str(folder / f"{part}.bin")}
+            return core.import_model(compiled.read_bytes(), "CPU", given).create_infer_request()
+        except RuntimeError:
+            pass  # a blob that OpenVINO refuses is as good as none
+    return _compiled(core, folder, part, options).create_infer_request()
 
 
-def _compiled(
-    core: openvino.Core, folder: Path, part: str, weights: str, options: dict[str, object]
-) -> openvino.CompiledModel:
-    return core.compile_model(core.read_model(str(folder / f"{part}.xml"), weights), "CPU", options)
+def _compiled(core: openvino.Core, folder: Path, part: str, options: dict[str, object]) -> openvino.CompiledModel:
+    model = core.read_model(folder / f"{part}.xml")
+    if _packed(folder, part):
+        from models.packed import with_floats
+
+        model = with_floats(model)
+    return core.compile_model(model, "CPU", options)
+
+
+def _packed(folder: Path, part: str) -> bool:
+    """Whether a model has packed weights."""
+    return b'type="Widened"' in (folder / f"{part}.xml").read_bytes()

@@ -24,6 +24,7 @@ FILE = "pipeline.json"
 #: Networks of an exported algorithm, by the names of their files: the image encoder in two halves, which two threads
 #: load; what the decoding of all boxes of an image shares; the decoding of one box.
 PARTS = ("encoder1", "encoder2", "shared", "decoder")
+ENCODER_PARTS = PARTS[:2]
 #: Weights of a network nobody trained are drawn from this seed.
 SEED = 2024
 

@@ -17,15 +17,16 @@ Scores lie as (heads, tokens, pixels), where both softmaxes and both products ru
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from models.sam.decoder import HEADS, Attention
 from models.sam.network import SegmentAnything
-from models.sam.prompt import GRID, WIDTH
+from models.sam.prompt import GRID, WIDTH, PromptEncoder
 
-_PIXELS = GRID * GRID
 #: Which of the decoder's own tokens stands for the mask for unambiguous prompts.
 _MASK_TOKEN = 1
 
@@ -37,35 +38,73 @@ class LeanImage(nn.Module):
         network: whose weights it takes as they are now.
     """
 
-    constant: Tensor
     absent: Tensor
-    projections: Tensor
 
     def __init__(self, network: SegmentAnything) -> None:
         super().__init__()
         first = network.mask_decoder.transformer.layers[0]
         with torch.no_grad():
-            positions = network.prompt_encoder.grid().flatten(2)[0]  # (C, HW)
-            absent = network.prompt_encoder.dense().reshape(WIDTH, 1)
-            # The first layer's keys and values for tokens, and its queries of pixels, in one product.
+            absent = network.prompt_encoder.dense().reshape(1, WIDTH)
             to_image, to_tokens = first.cross_attn_token_to_image, first.cross_attn_image_to_token
-            scale = _scale(to_tokens)
-            weights = [to_image.k_proj.weight, to_tokens.q_proj.weight * scale, to_image.v_proj.weight]
-            placed, bare = positions + absent, absent.expand(-1, _PIXELS)
-            constant = [
-                weights[0] @ placed,
-                weights[1] @ placed + to_tokens.q_proj.bias[:, None] * scale,
-                weights[2] @ bare + to_image.v_proj.bias[:, None],
-            ]
-            self.register_buffer("projections", torch.cat(weights))
-            self.register_buffer("constant", torch.cat(constant))
-            self.register_buffer("absent", absent.T + to_tokens.out_proj.bias)
+            # The first layer's keys for tokens and its queries of pixels, in one product; a bias of keys drops out.
+            query = _scaled(to_tokens.q_proj, _scale(to_tokens))
+            key = nn.Linear(WIDTH, query.out_features)
+            key.weight.copy_(to_image.k_proj.weight)
+            key.bias.zero_()
+            self.place = _Product([key, query], absent)
+            self.value = _Product([to_image.v_proj], absent)
+            self.positions = _Positions(network.prompt_encoder)
+            self.register_buffer("absent", absent + to_tokens.out_proj.bias)
 
-    def forward(self, embedding: Tensor) -> tuple[Tensor, Tensor]:
-        """(1, 256, 64, 64) -> pixels (HW, C); keys, queries and values of the first layer, (3, heads, inner, HW)."""
-        image = embedding.flatten(2)[0]  # (C, HW)
-        projected = (self.projections @ image + self.constant).unflatten(0, (3, HEADS, -1))
-        return image.T + self.absent, projected
+    def forward(self, embedding: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """(1, 256, 64, 64) -> pixels and their positions, (HW, C) each; keys and queries of the first layer,
+        (2, heads, inner, HW), and its values, (heads, inner, HW).
+        """
+        image = embedding.flatten(2)[0].T  # (HW, C)
+        positions = self.positions(image)
+        attending = self.place(image + positions).unflatten(0, (2, HEADS, -1))
+        return image + self.absent, positions, attending, self.value(image).unflatten(0, (HEADS, -1))
+
+
+class _Product(nn.Module):
+    """What layers make of pixels and of another term that all pixels have: (HW, C) -> (outputs, HW)."""
+
+    weight: Tensor
+    bias: Tensor
+
+    def __init__(self, layers: list[nn.Linear], term: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("weight", torch.cat([layer.weight for layer in layers]))
+        self.register_buffer("bias", torch.cat([layer(term)[0] for layer in layers])[:, None])
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return self.weight @ pixels.T + self.bias
+
+
+class _Positions(nn.Module):
+    """The grid's position encoding, (HW, C), from what rows and columns have of it.
+
+    It is the sine and the cosine of sums of an angle for the row and one for the column, and in an exported network's
+    file, where the whole grid would be as large as a quarter of the decoder, lie the sines and cosines of these.
+    """
+
+    row: Tensor
+    column: Tensor
+
+    def __init__(self, prompt_encoder: PromptEncoder) -> None:
+        super().__init__()
+        by_x, by_y = 2 * math.pi * prompt_encoder.pe_layer.positional_encoding_gaussian_matrix.double()
+        centres = (2 * torch.arange(GRID, dtype=torch.float64, device=by_x.device)[:, None] + 1) / GRID - 1
+        x, y = centres * by_x, centres * by_y  # (64, 128)
+        row = [torch.cat([y.sin(), y.cos()], dim=1), torch.cat([y.cos(), -y.sin()], dim=1)]
+        column = [torch.cat([x.cos()] * 2, dim=1), torch.cat([x.sin()] * 2, dim=1)]
+        self.register_buffer("row", torch.stack(row)[:, :, None].float())
+        self.register_buffer("column", torch.stack(column)[:, None].float())
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """``pixels``: any, only that an exported network does not hold what comes of constants alone."""
+        rows = self.row * pixels[0, 0].clamp(1, 1)
+        return (rows[0] * self.column[0] + rows[1] * self.column[1]).flatten(0, 1)
 
 
 class LeanDecoder(nn.Module):
@@ -75,7 +114,6 @@ class LeanDecoder(nn.Module):
         network: whose weights it takes as they are now.
     """
 
-    placed: Tensor
     own: Tensor
 
     def __init__(self, network: SegmentAnything) -> None:
@@ -89,7 +127,6 @@ class LeanDecoder(nn.Module):
         self.hypernetwork = decoder.output_hypernetworks_mlps[0]
         with torch.no_grad():
             self.register_buffer("own", torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight]))
-            self.register_buffer("placed", network.prompt_encoder.grid().flatten(2)[0].T.contiguous())
         self.read_first = _Reading(first.cross_attn_token_to_image)
         self.write_first = _Writing(first.cross_attn_image_to_token)
         self.read_second = _Reading(second.cross_attn_token_to_image)
@@ -97,12 +134,12 @@ class LeanDecoder(nn.Module):
         self.read_last = _Reading(last)
         self.enlarge_twice = _Enlarging(decoder.output_upscaling)
 
-    def forward(self, pixels: Tensor, projected: Tensor, boxes: Tensor) -> Tensor:
+    def forward(self, pixels: Tensor, positions: Tensor, attending: Tensor, values: Tensor, boxes: Tensor) -> Tensor:
         """What `LeanImage` yields, and (N, 4) in pixels of the prompt encoder's square -> logits (N, 256, 256)."""
         prompts = self.prompt_encoder(boxes)
         identity = torch.cat([self.own.expand(prompts.shape[0], -1, -1), prompts], dim=1)
 
-        keys, queries, values = projected.unbind()
+        keys, queries = attending.unbind()
         layer = self.first
         tokens = layer.norm1(layer.self_attn(identity, identity, identity))
         attention = (self.read_first.queries(tokens + identity) @ keys).softmax(dim=-1)
@@ -111,7 +148,7 @@ class LeanDecoder(nn.Module):
         scores = self.write_first.keys(tokens + identity) @ queries
         pixels = layer.norm4(pixels + self.write_first.out(scores, tokens))  # (N, HW, C) from here on
 
-        layer, placed = self.second, pixels + self.placed
+        layer, placed = self.second, pixels + positions
         query = tokens + identity
         tokens = layer.norm1(tokens + layer.self_attn(query, query, tokens))
         scores = self.read_second.projected(tokens + identity) @ placed.transpose(1, 2)
@@ -124,7 +161,7 @@ class LeanDecoder(nn.Module):
 
         token = tokens[:, _MASK_TOKEN : _MASK_TOKEN + 1]
         query = self.read_last.projected(token + identity[:, _MASK_TOKEN : _MASK_TOKEN + 1])
-        scores = query @ pixels.transpose(1, 2) + query @ self.placed.T
+        scores = query @ pixels.transpose(1, 2) + query @ positions.T
         token = self.final_norm(token + self.read_last.projected_out(_average(scores, pixels)))
         return self.enlarge_twice(pixels, self.hypernetwork(token))
 

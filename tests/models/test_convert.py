@@ -154,17 +154,28 @@ def test_the_exported_decoder_has_the_interface_that_programs_expect(
     network: SegmentAnything, embedding: torch.Tensor, logits: np.ndarray
 ):
     shared, decoder = convert.shared_model(network), convert.decoder_model(network)
+    between = {
+        "pixels": "[4096,256]", "positions": "[4096,256]", "attending": "[2,8,16,4096]", "values": "[8,16,4096]"
+    }  # fmt: skip
     for model, ports, shapes in (
-        (shared, ["embedding", "pixels", "projected"], ["[1,256,64,64]", "[4096,256]", "[3,8,16,4096]"]),
-        (
-            decoder,
-            ["pixels", "projected", "boxes", "low_res_logits"],
-            ["[4096,256]", "[3,8,16,4096]", "[1,4]", "[1,256,256]"],
-        ),
+        (shared, ["embedding", *between], ["[1,256,64,64]", *between.values()]),
+        (decoder, [*between, "boxes", "low_res_logits"], [*between.values(), "[1,4]", "[1,256,256]"]),
     ):
         assert [port.any_name for port in (*model.inputs, *model.outputs)] == ports
         assert [str(port.partial_shape) for port in (*model.inputs, *model.outputs)] == shapes
     assert worst(decoded(shared, decoder, embedding), logits) < 5e-6
+
+
+def test_the_grids_positions_are_computed_not_stored(network: SegmentAnything, embedding: torch.Tensor, tmp_path: Path):
+    """From rows and columns, in double precision before they are multiplied, as the plain prompt encoder's are."""
+    expected = network.prompt_encoder.grid()[0].flatten(1).T.detach().numpy()
+    shared = convert.shared_model(network)
+    (found,) = (value for port, value in compiled(shared)([embedding.numpy()]).items() if port.any_name == "positions")
+    assert np.abs(found - expected).max() < 2e-5  # float32's angles of up to some 30
+    for name, model in (("shared", shared), ("decoder", convert.decoder_model(network))):
+        openvino.save_model(model, tmp_path / f"{name}.xml", compress_to_fp16=False)
+    assert (tmp_path / "shared.bin").stat().st_size < 1e6
+    assert (tmp_path / "decoder.bin").stat().st_size < 14e6
 
 
 def test_the_iou_of_any_number_of_boxes(network: SegmentAnything, embedding: torch.Tensor):

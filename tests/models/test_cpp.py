@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,10 @@ cv2 = pytest.importorskip("cv2")
 from models import daft, geometry  # noqa: E402
 from models.fast.chains import span_of  # noqa: E402
 from models.fast.pipeline import PUBLISHED, SHARED, write_pipeline  # noqa: E402
-from models.packed import PackedError, pack, unpack  # noqa: E402
+from models.packed import pack, unpack  # noqa: E402
 from tests.contract.forge import BZIP2, STORED, Member, archive, claim, deflate, npy, write  # noqa: E402
 from tests.models.cpp_program import MARKS, built_check, case_file, flat, pipeline_file, run  # noqa: E402
 from tests.models.sequential import Sequential  # noqa: E402
-from tests.models.test_packed import FORGED, xml_of  # noqa: E402
-from tests.models.test_packed import GOOD as PACKED  # noqa: E402
 
 pytestmark = MARKS
 NAMES = tuple(PUBLISHED)
@@ -316,51 +315,84 @@ def test_all_volumes_and_what_went_to_ct_share_dafts_later_model(check: Path, tm
         assert run(check, "networks", tmp_path, name).stdout == f"{tmp_path / model}\n"
 
 
-# --------------------------------------------------------------------------- packed weights
+# --------------------------------------------------------------------------- weights
 
 
-def test_packed_weights_expand_to_the_bytes_that_python_gets(check: Path, tmp_path: Path) -> None:
-    random = np.random.default_rng(1)
-    floats = (random.normal(size=300_000) * 2.0 ** random.integers(-149, 124, 300_000)).astype("<f4")
-    floats[3], floats[10_000:10_004] = np.nan, (0, -0.0, 2.0**-149, -(2.0**126))
+@pytest.mark.parametrize("count", [0, 1, 1023, 1024, 1025, 300_001])
+def test_weights_of_24_bits_are_widened_as_in_python(check: Path, tmp_path: Path, count: int) -> None:
+    random = np.random.default_rng(count)
+    floats = (random.normal(size=count) * 2.0 ** random.integers(-149, 124, count)).astype("<f4")
+    floats[10_000:10_004] = (0, -0.0, 2.0**-149, -(2.0**126)) if count > 20_000 else floats[10_000:10_004]
     floats[20_000:30_000] = 0
-    weights = b"raw" + bytes(61) + floats.tobytes() + bytes(range(250))
-    layers = xml_of(("i64", 0, 64), ("f32", 64, 4 * 9000), ("f32", 64 + 4 * 9001, 4 * 280_000))
-    for name, content in (("a", pack(weights, layers)), ("b", PACKED), ("c", pack(b"", xml_of()))):
-        (tmp_path / f"{name}.int24").write_bytes(content)
-        said = run(check, "expand", tmp_path / "out", tmp_path / f"{name}.int24").stdout
-        assert said == "ok\n"
-        assert (tmp_path / "out").read_bytes() == unpack(content)
+    content = pack(floats)
+    (tmp_path / "packed").write_bytes(content.tobytes())
+    runs = -(-count // 1024)
+    for first, last in ((0, runs), (runs // 3, 2 * runs // 3)):
+        run(check, "widen", count, first, last, tmp_path / "packed", tmp_path / "out")
+        expected = np.zeros(count, dtype="<f4")
+        expected[first * 1024 : last * 1024] = unpack(content, count)[first * 1024 : last * 1024]
+        assert (tmp_path / "out").read_bytes() == expected.tobytes()
 
 
-def test_forged_packed_weights_are_refused(check: Path, tmp_path: Path) -> None:
-    """By name and with the same fault as in Python."""
-    paths = []
-    for name, (content, _) in FORGED.items():
-        paths.append(tmp_path / f"{name}.int24")
-        paths[-1].write_bytes(content)
-    said = run(check, "expand", tmp_path / "out", *paths, tmp_path / "missing.int24", code=2).stdout.splitlines()
-    for path, (_, fault), line in zip(paths, FORGED.values(), said[:-1], strict=True):
-        assert line.startswith(f"error: {path}: ")
-        assert fault in line
-        assert line.endswith("Make it again: python -m models export")
-    assert said[-1].startswith(f"error: {tmp_path / 'missing.int24'}: it cannot be opened (No such file")
+def xml_of(*places: tuple[int, int]) -> str:
+    """A model with constants at these offsets, of these sizes."""
+    layers = "".join(
+        f'<layer id="{i}" name="c{i}" type="Const" version="opset1">\n<data element_type="u8" shape="{size}" '
+        f'offset="{offset}" size="{size}" />\n<output/></layer>\n'
+        for i, (offset, size) in enumerate(places)
+    )
+    return f'<net>\n<layer name="x" type="Parameter"><data shape="1" offset="7" size="9" /></layer>\n{layers}</net>\n'
 
 
-def test_damaged_packed_weights_are_refused_or_read_soundly(check: Path, tmp_path: Path) -> None:
-    """As Python judges them, byte for byte of the tables; the sanitizers look on."""
-    random = np.random.default_rng(5)
-    paths, sound = [], []
-    for i in range(300):
-        damaged = bytearray(PACKED)
-        for at in random.integers(0, 24 + 6 * 24, 1 + i % 3):
-            damaged[at] = random.integers(256)
-        paths.append(tmp_path / f"{i}.int24")
-        paths[-1].write_bytes(damaged)
-        try:
-            unpack(bytes(damaged))
-            sound.append(True)
-        except PackedError:
-            sound.append(False)
-    said = run(check, "expand", tmp_path / "out", *paths, code=2).stdout.splitlines()
-    assert [line == "ok" for line in said] == sound
+def places_in(xml: str) -> list[tuple[int, int]]:
+    found = re.findall(r'element_type="u8" shape="\d+" offset="(\d+)" size="(\d+)"', xml)
+    return [(int(offset), int(size)) for offset, size in found]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_models_constants_are_found_in_another_file(check: Path, tmp_path: Path, seed: int) -> None:
+    """Those that are there, in whatever order and at whatever place; the others are put behind it, each once."""
+    random = np.random.default_rng(seed)
+    sizes = [*random.integers(0, 30_000, 9), 4096, 4095, 0]
+    parts = [random.integers(0, 3 if i % 2 else 256, size, dtype=np.uint8).tobytes() for i, size in enumerate(sizes)]
+    parts[2] = bytes(len(parts[2]))  # zeros alone, which also stand elsewhere
+    weights = b"".join(parts)
+    offsets = [sum(map(len, parts[:i])) for i in range(len(parts))]
+    places = [(offset, len(part)) for offset, part in zip(offsets, parts, strict=True)]
+    places += [places[0], places[3], (offsets[4] + 1, len(parts[4]) - 1)]
+    there = [parts[i] for i in random.permutation(len(parts))[:6]]
+    blob = b"".join(bytes(random.integers(0, 90)) + part for part in there) + b"end"
+    xml = xml_of(*places)
+    for name, content in (("m.xml", xml.encode()), ("m.bin", weights), ("blob", blob)):
+        (tmp_path / name).write_bytes(content)
+    run(check, "rebase", tmp_path / "m.xml", tmp_path / "m.bin", tmp_path / "blob")
+    changed, file = (tmp_path / "m.xml").read_text(), (tmp_path / "blob").read_bytes()
+    assert file.startswith(blob)
+    assert re.sub(r'(type="u8".* offset=")\d+', r"\1", changed) == re.sub(r'(type="u8".* offset=")\d+', r"\1", xml)
+    for (was, size), (now, same) in zip(places, places_in(changed), strict=True):
+        assert same == size
+        assert file[now : now + size] == weights[was : was + size]
+        if any(weights[was : was + size] == part for part in there) and size >= 4096:
+            assert now + size <= len(blob)
+    missing = {(was, size) for was, size in places if weights[was : was + size] not in blob or size < 4096}
+    assert len(file) <= len(blob) + sum(size + 63 for _, size in missing)
+
+
+@pytest.mark.parametrize(
+    ("xml", "fault"),
+    [
+        (xml_of((0, 101)), "a constant that lies beyond the weights"),
+        (xml_of((101, 0)), "a constant that lies beyond the weights"),
+        (xml_of((2**63, 2**63)), "a constant at 9223372036854775808"),
+        (xml_of((0, 9)).replace('size="9" />\n<output', "/>\n<output"), "a constant without size"),
+        (xml_of((0, 9)).replace('offset="0"', "") + 'offset="0"', "a constant without offset"),
+        (xml_of((0, 9)).replace('offset="0"', 'offset="x0"'), "a constant at x0"),
+        ('<layer type="Const"', "a constant without data"),
+        ('<layer type="Const"><data offset="0', "a constant without data"),
+    ],
+)
+def test_models_that_are_none_are_refused(check: Path, tmp_path: Path, xml: str, fault: str) -> None:
+    for name, content in (("m.xml", xml.encode()), ("m.bin", bytes(100)), ("blob", b"blob")):
+        (tmp_path / name).write_bytes(content)
+    said = run(check, "rebase", tmp_path / "m.xml", tmp_path / "m.bin", tmp_path / "blob", code=2).stderr
+    assert said == f"error: {fault}\n"

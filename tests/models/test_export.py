@@ -127,7 +127,6 @@ def labels(tmp_path_factory: pytest.TempPathFactory):
     ("name", "options", "at_least"),
     [
         ("bf16", ["--precision", "bf16"], 0.9),
-        ("packed", ["--stored", "int24"], 0.999),
         ("half", ["--stored", "f16"], 0.99),
         ("int8", ["--stored", "int8"], 0.9),
         ("stride", ["--stride", "3"], 0.8),

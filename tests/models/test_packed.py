@@ -1,52 +1,34 @@
-"""Weights as whole numbers of 24 bits: what rounding costs, what is left alone, and files that are wrong.
-
-The C++ program must expand every file to the same bytes, and refuse the same files, under sanitizers.
-"""
+"""Weights as whole numbers of 24 bits: what rounding costs, which are packed, and models that hold them."""
 
 from __future__ import annotations
 
-import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from models import packed
-from models.packed import PackedError, pack, unpack
+openvino = pytest.importorskip("openvino")
 
-BIG = packed.WORTH_PACKING
-
-
-def xml_of(*constants: tuple[str, int, int]) -> str:
-    """A model of constants: element type, offset and size in bytes."""
-    layers = "".join(
-        f'<layer id="{i}" name="c{i}" type="Const"><data element_type="{kind}" shape="" offset="{at}" size="{size}"/>'
-        "</layer>"
-        for i, (kind, at, size) in enumerate(constants)
-    )
-    return f'<net><layers><layer id="99" name="x" type="Parameter"><data shape="1"/></layer>{layers}</layers></net>'
-
-
-def packed_floats(values: np.ndarray) -> bytes:
-    """Repeated until they are worth packing."""
-    weights = np.resize(values.astype("<f4"), BIG)
-    return pack(weights.tobytes(), xml_of(("f32", 0, weights.nbytes)))
+from models import packed  # noqa: E402
+from models.packed import RUN, Widened, pack, unpack, with_floats, with_packed  # noqa: E402
 
 
 def rounded(values: np.ndarray) -> np.ndarray:
-    return np.frombuffer(unpack(packed_floats(values)), dtype="<f4")[: len(values)]
+    return unpack(pack(values), len(values))
 
 
 FINITE = st.floats(-(2.0**126), 2.0**126, width=32)
 
 
 @given(st.lists(FINITE, min_size=1, max_size=200))
+@example([459 * 2.0**-149])
+@example([2.0**-126 * 1.4, 2.0**-149])
 def test_error_bound(values: list[float]):
     """Half a step of 2^-23 of the run's largest, and float32's rounding of the factor and of the product."""
     exact = np.array(values, dtype=np.float32).astype(float)
-    found = rounded(exact).astype(float)
+    found = rounded(exact.astype(np.float32)).astype(float)
     largest = np.abs(exact).max()
     step = max(largest / (2**23 - 1), 2.0**-149)  # below there are no floats
     assert (np.abs(found - exact) <= 0.5 * step + 2.0**-23 * np.abs(exact) + 2.0**-149).all()
@@ -62,124 +44,79 @@ def test_whole_numbers_of_24_bits_stay_as_they_are(whole: list[int], exponent: i
 
 def test_each_run_has_a_factor_of_its_own():
     """Small weights far from large ones are as exact, in a last run that is not full as well."""
-    values = np.repeat(2.0 ** -np.arange(6), packed.RUN).astype(np.float32)[: 5 * packed.RUN + 7]
+    values = np.repeat(2.0 ** -np.arange(6), RUN).astype(np.float32)[: 5 * RUN + 7]
     values *= np.random.default_rng(0).uniform(-1, 1, len(values)).astype(np.float32)
-    found = np.frombuffer(unpack(pack(values.tobytes(), xml_of(("f32", 0, values.nbytes)))), dtype="<f4")
-    errors = np.abs(found.astype(float) - values).reshape(-1)
+    errors = np.abs(rounded(values).astype(float) - values)
     for run in range(6):
-        here = slice(run * packed.RUN, (run + 1) * packed.RUN)
+        here = slice(run * RUN, (run + 1) * RUN)
         assert errors[here].max() <= 2.0**-23 * np.abs(values[here]).max()
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 3e38])
-def test_a_constant_with_numbers_that_are_none_stays_as_it_is(value: float):
-    weights = np.random.default_rng(0).normal(size=2 * BIG).astype("<f4")
-    weights[5] = value
-    half = weights.nbytes // 2
-    found = unpack(pack(weights.tobytes(), xml_of(("f32", 0, half), ("f32", half, half))))
-    assert found[:half] == weights.tobytes()[:half]
-    assert found[half:] != weights.tobytes()[half:]
+@pytest.mark.parametrize("count", [0, 1, RUN - 1, RUN, RUN + 1, 5 * RUN + 3])
+def test_bytes(count: int):
+    """Three a weight and four a run."""
+    assert pack(np.ones(count, dtype=np.float32)).shape == (3 * count + 4 * -(-count // RUN),)
+    np.testing.assert_array_equal(rounded(np.ones(count, dtype=np.float32)), np.ones(count))
 
 
-@given(st.data())
-def test_only_large_floats_are_touched(data: st.DataObject):
-    """Constants of several types and sizes, some sharing or overlapping bytes, with gaps between."""
-    spans = data.draw(
-        st.lists(
-            st.tuples(
-                st.sampled_from(["f32", "f32", "f32", "i64", "f16"]), st.integers(0, 12000), st.integers(0, 9000)
-            ),
-            max_size=5,
-        )
+# --------------------------------------------------------------------------- models
+
+SIDE = 256
+WIDE = np.random.default_rng(0).normal(size=(SIDE, SIDE)).astype(np.float32)
+assert WIDE.size == packed.WORTH_PACKING
+
+
+def model_of(values: dict[str, np.ndarray]) -> openvino.Model:
+    """(256, 256) -> products with the values, of three axes from the left, and a sum with those that are shared."""
+    x = openvino.opset13.parameter([SIDE, SIDE], openvino.Type.f32, "x")
+    y = x
+    for name, value in values.items():
+        constant = openvino.opset13.constant(value)
+        constant.set_friendly_name(name)
+        if name.startswith("shared"):
+            y = openvino.opset13.add(y, constant)
+        if value.ndim == 2:
+            y = openvino.opset13.matmul(y, constant, False, True)
+        else:
+            y = openvino.opset13.reshape(
+                openvino.opset13.matmul(constant, y, False, False), openvino.opset13.constant([SIDE, SIDE]), False
+            )
+    return openvino.Model([y], [x], "products")
+
+
+def names_of_packed(model: openvino.Model) -> set[str]:
+    layers = [layer for layer in model.get_ordered_ops() if layer.get_type_name() == "Widened"]
+    return {layer.get_friendly_name().removesuffix("/widened") for layer in layers}
+
+
+def test_only_large_matrices_of_finite_floats_are_packed():
+    infinite, huge, none = WIDE.copy(), WIDE.copy(), WIDE.copy()
+    infinite[3, 4], huge[5, 6], none[7, 8] = -np.inf, 3e38, np.nan
+    values = {"right": WIDE, "left": WIDE[None], "infinite": infinite, "huge": huge, "none": none, "shared": WIDE}
+    model = model_of(values)
+    assert names_of_packed(with_packed(model)) == {"right", "left"}
+    assert names_of_packed(model) == set()  # a copy
+    x = openvino.opset13.parameter([SIDE, SIDE], openvino.Type.f32, "x")
+    small = openvino.Model(
+        [openvino.opset13.matmul(x, openvino.opset13.constant(WIDE[:255]), False, True)], [x], "small"
     )
-    constants = [(kind, 4 * at, 4 * count) for kind, at, count in spans]
-    total = data.draw(st.integers(0, 9)) + max((at + size for _, at, size in constants), default=0)
-    floats = np.random.default_rng(len(spans)).normal(size=total // 4 + 1).astype("<f4")
-    weights = floats.view(np.uint8)[:total]
-    small = pack(weights.tobytes(), xml_of(*constants))
-    found = np.frombuffer(unpack(small), dtype=np.uint8)
-    assert len(found) == total
-    touched = np.zeros(total, dtype=bool)
-    for kind, at, size in constants:
-        if kind == "f32" and size >= 4 * BIG:
-            touched[at : at + size] = True
-    for kind, at, size in constants:
-        if kind != "f32" or size < 4 * BIG:
-            touched[at : at + size] = False
-    np.testing.assert_array_equal(found[~touched], weights[~touched])
-    alone = len(constants) == 1 and constants[0][0] == "f32" and constants[0][2] >= 4 * BIG
-    assert (len(small) < total) == alone or not alone
+    assert names_of_packed(with_packed(small)) == set()
 
 
-def test_a_shared_constant_is_packed_once_and_an_odd_one_is_not():
-    floats = np.linspace(-1, 1, 2 * BIG, dtype="<f4").tobytes()
-    half = len(floats) // 2
-    small = pack(floats, xml_of(("f32", 0, len(floats)), ("f32", 0, len(floats)), ("f32", 0, half)))
-    assert len(small) < 0.76 * len(floats)
-    assert unpack(pack(floats, xml_of(("f32", 0, len(floats)), ("i32", 8, 4)))) == floats
-    assert unpack(pack(floats, xml_of(("f32", 4, half)))) != floats
-    assert unpack(pack(floats, xml_of(("f32", 2, half)))) == floats  # not at a multiple of 4
+def test_a_saved_model_is_read_with_the_rounded_floats(tmp_path: Path):
+    """And computes with them what one that holds them computes."""
+    values = {"right": WIDE / 16, "left": WIDE[None] / 16}
+    openvino.save_model(model_of(values), tmp_path / "exact.xml", compress_to_fp16=False)
+    openvino.save_model(with_packed(model_of(values)), tmp_path / "packed.xml", compress_to_fp16=False)
+    sizes = [(tmp_path / f"{name}.bin").stat().st_size for name in ("packed", "exact")]
+    assert sizes[0] < 0.76 * sizes[1]
 
-
-def test_a_constant_beyond_the_file():
-    with pytest.raises(PackedError, match="c0 lies beyond"):
-        pack(bytes(9), xml_of(("f32", 4, 8)))
-
-
-# --------------------------------------------------------------------------- files
-
-
-def good() -> bytes:
-    values = np.random.default_rng(0).normal(size=5 * BIG).astype("<f4").tobytes()
-    constants = [("i64", 0, 24), ("f32", 64, 4 * BIG), ("f32", 64 + 4 * BIG, 4 * BIG), ("f32", 64 + 9 * BIG, 4 * BIG)]
-    return pack(values[: 64 + 14 * BIG + 3], xml_of(*constants))
-
-
-GOOD = good()
-
-
-def changed(at: int, kind: str, value: int, source: bytes = GOOD) -> bytes:
-    return source[:at] + struct.pack(kind, value) + source[at + struct.calcsize(kind) :]
-
-
-FORGED = {
-    "empty": (b"", "it does not begin as"),
-    "short": (GOOD[:20], "it does not begin as"),
-    "another file": (changed(0, "<Q", 1), "it does not begin as"),
-    "later version": (changed(8, "<I", 3), "its format is 3, and this program knows 2"),
-    "many segments": (changed(12, "<I", 2**32 - 1), "its segments are cut off"),
-    "no segments": (changed(12, "<I", 0), "its segments are not all of it"),
-    "other total": (changed(16, "<Q", 2**64 - 1), "its segments are not all of it"),
-    "small total": (changed(16, "<Q", 70), "segment 1 does not follow"),
-    "gap": (changed(24, "<Q", 1), "segment 0 does not follow"),
-    "longer segment": (changed(32, "<Q", 68), "segment 1 does not follow"),
-    "endless segment": (changed(32, "<Q", 2**64 - 1), "segment 0 does not follow"),
-    "unknown kind": (changed(40, "<I", 2), "segment 0 is of no known kind"),
-    "reserved": (changed(44, "<I", 1), "segment 0 is of no known kind"),
-    "broken floats": (changed(56, "<Q", 8 * BIG + 1), "segment 1 is of no known kind"),
-    "endless floats": (changed(56, "<Q", 2**64 - 68, changed(16, "<Q", 2**64 - 1)), "segment 1 is cut off"),
-    "cut off": (GOOD[:-1], "segment 5 is cut off"),
-    "cut in the middle": (GOOD[: len(GOOD) // 2], "is cut off"),
-    "more behind": (GOOD + b"\0", "its segments are not all of it"),
-}
-
-
-@pytest.mark.parametrize("name", FORGED)
-def test_forged_files_are_refused(name: str, tmp_path: Path):
-    content, fault = FORGED[name]
-    (tmp_path / "encoder.int24").write_bytes(content)
-    with pytest.raises(PackedError) as refused, packed.expanded(tmp_path / "encoder.int24"):
-        pass
-    said = str(refused.value)
-    assert said.startswith(f"{tmp_path / 'encoder.int24'}: ")
-    assert fault in said
-    assert said.endswith("Make it again: python -m models export")
-
-
-def test_an_expanded_file_is_there_while_it_is_needed(tmp_path: Path):
-    (tmp_path / "encoder.int24").write_bytes(GOOD)
-    with packed.expanded(tmp_path / "encoder.int24") as path:
-        assert Path(path).read_bytes() == unpack(GOOD)
-    (tmp_path / "empty.int24").write_bytes(pack(b"", xml_of()))
-    with packed.expanded(tmp_path / "empty.int24") as path:
-        assert Path(path).read_bytes() == b""
+    core = openvino.Core()
+    core.add_extension(Widened)
+    read = core.read_model(tmp_path / "packed.xml")
+    assert len(names_of_packed(read)) == 2
+    expected = model_of({name: rounded(value.reshape(-1)).reshape(value.shape) for name, value in values.items()})
+    x = np.random.default_rng(1).normal(size=(SIDE, SIDE)).astype(np.float32)
+    results = [core.compile_model(model, "CPU")([x])[0] for model in (with_floats(read), expected)]
+    np.testing.assert_array_equal(*results)
+    assert names_of_packed(read) == set()

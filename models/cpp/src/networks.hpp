@@ -2,28 +2,17 @@
 #pragma once
 
 #include <cstddef>
-#include <filesystem>
 #include <future>
 #include <openvino/openvino.hpp>
 #include <vector>
 
+#include "loading.hpp"
 #include "network.hpp"
-#include "pipeline.hpp"
-
-/// CPUs that this process may run on.
-std::size_t cpus_given();
-
-/// How networks are compiled.
-struct Settings {
-  std::filesystem::path folder;  ///< of the networks' .xml, their weights (.bin or .int24) and perhaps blobs
-  Precision precision = Precision::f32;
-  std::size_t threads = cpus_given();
-};
 
 class Networks : public Network {
  public:
-  /// Loads the encoder's halves, and begins to load the others beside them: from a blob baked for a CPU like this one
-  /// where there is one, else from the IR.  Throws Fault where a model is missing or is not what is expected.
+  /// Loads the encoder's halves, and begins to load the others beside them.  Throws Fault where one is missing or
+  /// is not what is expected.
   explicit Networks(const Settings& settings);
 
   /// Throws Fault as the constructor does, for the others.
@@ -47,6 +36,3 @@ class Networks : public Network {
   Embedding shared_;  ///< which the first of them worked on last
   std::size_t side_ = 0;
 };
-
-/// Writes blobs of the networks beside them, for CPUs like this one.  Weights stay in the networks' own files.
-void bake(const Settings& settings);

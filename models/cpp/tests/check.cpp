@@ -10,10 +10,12 @@
 //   check phases NAME                                 a line of known figures, and this process's age
 //   check memory GROUPS ARRAYS                        memory given, embeddings kept beside arrays of so many bytes
 //   check limited BYTES FILE...                       as read, with so much memory
-//   check expand OUT FILE...                          says of each file whether it is packed weights, and writes them
+//   check widen COUNT FIRST LAST FILE OUT             so many weights, of which these runs alone are widened
+//   check rebase XML BIN FILE                         XML and FILE, changed
 #include <cstdio>
 #include <exception>
-#include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <string>
 #include <vector>
 
@@ -21,11 +23,12 @@
 #include "daft.hpp"
 #include "fault.hpp"
 #include "geometry.hpp"
+#include "int24.hpp"
 #include "memory.hpp"
 #include "npy.hpp"
-#include "packed.hpp"
 #include "phases.hpp"
 #include "pipeline.hpp"
+#include "rebase.hpp"
 #include "resize.hpp"
 #include "segment.hpp"
 #include "stub.hpp"
@@ -170,19 +173,32 @@ void say_memory(const Words& words) {
   std::printf("%llu %zu\n", static_cast<unsigned long long>(given), embeddings_kept(given, std::stoull(words[1])));
 }
 
-int expand(const Words& words) {
-  int code = 0;
-  for (std::size_t i = 1; i < words.size(); ++i) {
-    try {
-      const ExpandedWeights weights(words[i]);
-      std::filesystem::copy_file(weights.path(), words[0], std::filesystem::copy_options::overwrite_existing);
-      std::printf("ok\n");
-    } catch (const Fault& fault) {
-      std::printf("error: %s\n", fault.what());
-      code = 2;
-    }
-  }
-  return code;
+Bytes content(const std::string& path) {
+  std::ifstream stream(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(stream), std::istreambuf_iterator<char>()};
+}
+
+template <typename Contents>
+void write_file(const std::string& path, const Contents& contents) {
+  std::ofstream(path, std::ios::binary)
+      .write(reinterpret_cast<const char*>(contents.data()),
+             static_cast<std::streamsize>(contents.size() * sizeof(contents[0])));
+}
+
+void widen(const Words& words) {
+  const std::size_t count = std::stoull(words[0]);
+  const Bytes packed = content(words[3]);
+  if (packed.size() != int24::bytes_of(count)) throw Fault("so many weights take other bytes");
+  std::vector<float> floats(count);
+  int24::widen(packed.data(), count, std::stoull(words[1]), std::stoull(words[2]), floats.data());
+  write_file(words[4], floats);
+}
+
+void rebase(const Words& words) {
+  const Bytes xml = content(words[0]);
+  Bytes file = content(words[2]);
+  write_file(words[0], rebased({xml.begin(), xml.end()}, content(words[1]), file));
+  write_file(words[2], file);
 }
 
 int run(const Words& words) {
@@ -190,7 +206,8 @@ int run(const Words& words) {
   const Words rest(words.begin() + (words.empty() ? 0 : 1), words.end());
   if (command == "read") return read_cases(rest, memory_given());
   if (command == "limited" && !rest.empty()) return read_cases({rest.begin() + 1, rest.end()}, std::stoull(rest[0]));
-  if (command == "expand" && rest.size() > 1) return expand(rest);
+  if (command == "widen" && rest.size() == 5) return widen(rest), 0;
+  if (command == "rebase" && rest.size() == 3) return rebase(rest), 0;
   if (command == "segment" && rest.size() == 4) return segment_case(rest), 0;
   if (command == "phases" && rest.size() == 1) return say_phases(rest[0]), 0;
   if (command == "memory" && rest.size() == 2) return say_memory(rest), 0;
