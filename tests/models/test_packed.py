@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 openvino = pytest.importorskip("openvino")
 
-from models import packed  # noqa: E402
-from models.packed import RUN, Widened, pack, unpack, with_floats, with_packed  # noqa: E402
+from models.packed import RUN, WORTH_PACKING, Widened, pack, unpack, with_floats, with_packed  # noqa: E402
 
 
 def rounded(values: np.ndarray) -> np.ndarray:
@@ -63,7 +62,7 @@ def test_bytes(count: int):
 
 SIDE = 256
 WIDE = np.random.default_rng(0).normal(size=(SIDE, SIDE)).astype(np.float32)
-assert WIDE.size == packed.WORTH_PACKING
+assert WIDE.size == WORTH_PACKING
 
 
 def model_of(values: dict[str, np.ndarray]) -> openvino.Model:
