@@ -20,7 +20,7 @@ from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 from torch import Tensor, nn
 
 from models.fast.pipeline import PARTS, STORED, Stored
-from models.graph import halved, with_plain_gelu
+from models.graph import halved, with_plain_gelu, with_shared_constants
 from models.packed import with_packed
 from models.sam.decoder import HEADS
 from models.sam.efficientvit import EfficientViT
@@ -123,7 +123,7 @@ def _converted(
         port.get_tensor().set_names({name})
     for port, name in zip(model.outputs, outputs, strict=True):
         port.get_tensor().set_names({name})
-    return model
+    return with_shared_constants(model)
 
 
 # ----------------------------------------------------------------------- storing

@@ -6,8 +6,9 @@ A prompt has seven tokens and the image 4096 pixels, so whatever can be done to 
   projection backwards, (q W_k) x instead of q (W_k x), and pixels are averaged before the value's projection; in the
   other direction a token's value goes through the output's projection before it is handed to the pixels;
 - in the first layer pixels are the same for all prompts, so they are projected once for all of them (`LeanImage`);
-- what a projection makes of the position encoding, of the absent mask and of its own bias is a constant; a bias
-  of keys that queries share drops out of the softmax;
+- what all pixels have in common, biases and the absent mask, meets only tokens: what it adds to keys drops out of the
+  softmax over pixels, and what it adds to values passes through, since shares add up to one;
+- the weights of a layer's MLP, more than half of the decoder's, are the left side of their products (`_TokenMlp`);
 - only the token of the mask for unambiguous prompts is read in the end, and no expected IoU;
 - enlarging by a transposed convolution whose kernels do not overlap is a matrix product pixel by pixel.  Pixels are
   put into their places when they are logits already.
@@ -38,47 +39,28 @@ class LeanImage(nn.Module):
         network: whose weights it takes as they are now.
     """
 
-    absent: Tensor
+    attending: Tensor
+    value: Tensor
 
     def __init__(self, network: SegmentAnything) -> None:
         super().__init__()
         first = network.mask_decoder.transformer.layers[0]
         with torch.no_grad():
-            absent = network.prompt_encoder.dense().reshape(1, WIDTH)
             to_image, to_tokens = first.cross_attn_token_to_image, first.cross_attn_image_to_token
-            # The first layer's keys for tokens and its queries of pixels, in one product; a bias of keys drops out.
-            query = _scaled(to_tokens.q_proj, _scale(to_tokens))
-            key = nn.Linear(WIDTH, query.out_features)
-            key.weight.copy_(to_image.k_proj.weight)
-            key.bias.zero_()
-            self.place = _Product([key, query], absent)
-            self.value = _Product([to_image.v_proj], absent)
+            query = to_tokens.q_proj.weight * _scale(to_tokens)
+            self.register_buffer("attending", torch.cat([to_image.k_proj.weight, query]))
+            self.register_buffer("value", to_image.v_proj.weight.clone())
             self.positions = _Positions(network.prompt_encoder)
-            self.register_buffer("absent", absent + to_tokens.out_proj.bias)
 
     def forward(self, embedding: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """(1, 256, 64, 64) -> pixels and their positions, (HW, C) each; keys and queries of the first layer,
-        (2, heads, inner, HW), and its values, (heads, inner, HW).
+        """(1, 256, 64, 64) -> pixels and their positions, (HW, C) each; keys and queries of the first layer, (2, heads,
+        inner, HW), and its values, (heads, inner, HW).  All are without biases and the absent mask.
         """
-        image = embedding.flatten(2)[0].T  # (HW, C)
-        positions = self.positions(image)
-        attending = self.place(image + positions).unflatten(0, (2, HEADS, -1))
-        return image + self.absent, positions, attending, self.value(image).unflatten(0, (HEADS, -1))
-
-
-class _Product(nn.Module):
-    """What layers make of pixels and of another term that all pixels have: (HW, C) -> (outputs, HW)."""
-
-    weight: Tensor
-    bias: Tensor
-
-    def __init__(self, layers: list[nn.Linear], term: Tensor) -> None:
-        super().__init__()
-        self.register_buffer("weight", torch.cat([layer.weight for layer in layers]))
-        self.register_buffer("bias", torch.cat([layer(term)[0] for layer in layers])[:, None])
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        return self.weight @ pixels.T + self.bias
+        image = embedding.flatten(2)[0]  # (C, HW)
+        pixels = image.T
+        positions = self.positions(pixels)
+        attending = (self.attending @ (pixels + positions).T).unflatten(0, (2, HEADS, -1))
+        return pixels, positions, attending, (self.value @ image).unflatten(0, (HEADS, -1))
 
 
 class _Positions(nn.Module):
@@ -123,12 +105,14 @@ class LeanDecoder(nn.Module):
         last = decoder.transformer.final_attn_token_to_image
         self.prompt_encoder = network.prompt_encoder
         self.first, self.second = first, second
+        self.first_mlp, self.second_mlp = _TokenMlp(first.mlp), _TokenMlp(second.mlp)
         self.final_norm = decoder.transformer.norm_final_attn
         self.hypernetwork = decoder.output_hypernetworks_mlps[0]
         with torch.no_grad():
             self.register_buffer("own", torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight]))
-        self.read_first = _Reading(first.cross_attn_token_to_image)
-        self.write_first = _Writing(first.cross_attn_image_to_token)
+            absent = network.prompt_encoder.dense().reshape(1, WIDTH)
+        self.read_first = _Reading(first.cross_attn_token_to_image, absent)
+        self.write_first = _Writing(first.cross_attn_image_to_token, absent)
         self.read_second = _Reading(second.cross_attn_token_to_image)
         self.write_second = _Writing(second.cross_attn_image_to_token)
         self.read_last = _Reading(last)
@@ -144,8 +128,9 @@ class LeanDecoder(nn.Module):
         tokens = layer.norm1(layer.self_attn(identity, identity, identity))
         attention = (self.read_first.queries(tokens + identity) @ keys).softmax(dim=-1)
         tokens = layer.norm2(tokens + self.read_first.out(attention @ values.transpose(1, 2)))
-        tokens = layer.norm3(tokens + layer.mlp(tokens))
+        tokens = layer.norm3(tokens + self.first_mlp(tokens))
         scores = self.write_first.keys(tokens + identity) @ queries
+        scores = scores + self.write_first.bias(tokens + identity).unflatten(1, (HEADS, -1))
         pixels = layer.norm4(pixels + self.write_first.out(scores, tokens))  # (N, HW, C) from here on
 
         layer, placed = self.second, pixels + positions
@@ -153,11 +138,10 @@ class LeanDecoder(nn.Module):
         tokens = layer.norm1(tokens + layer.self_attn(query, query, tokens))
         scores = self.read_second.projected(tokens + identity) @ placed.transpose(1, 2)
         tokens = layer.norm2(tokens + self.read_second.projected_out(_average(scores, pixels)))
-        tokens = layer.norm3(tokens + layer.mlp(tokens))
+        tokens = layer.norm3(tokens + self.second_mlp(tokens))
         scores = self.write_second.projected(tokens + identity) @ placed.transpose(1, 2)
         scores = scores + self.write_second.bias(tokens + identity)
-        pixels = pixels + self.write_second.out(scores.unflatten(1, (HEADS, -1)), tokens)
-        pixels = layer.norm4(pixels + layer.cross_attn_image_to_token.out_proj.bias)
+        pixels = layer.norm4(pixels + self.write_second.out(scores.unflatten(1, (HEADS, -1)), tokens))
 
         token = tokens[:, _MASK_TOKEN : _MASK_TOKEN + 1]
         query = self.read_last.projected(token + identity[:, _MASK_TOKEN : _MASK_TOKEN + 1])
@@ -167,28 +151,34 @@ class LeanDecoder(nn.Module):
 
 
 class _Reading(nn.Module):
-    """Tokens read pixels: the tokens' side of an attention."""
+    """Tokens read pixels: the tokens' side of an attention.
+
+    Args:
+        attention: whose weights it takes.
+        missing: (1, C), what the pixels that it reads are without.
+    """
 
     keys: Tensor
     values: Tensor
-    value_bias: Tensor
 
-    def __init__(self, attention: Attention) -> None:
+    def __init__(self, attention: Attention, missing: Tensor | None = None) -> None:
         super().__init__()
         scale = _scale(attention)
         self.query = _scaled(attention.q_proj, scale)
-        self.project_out = attention.out_proj
+        value, out = attention.v_proj, attention.out_proj
+        self.project_out = nn.Linear(out.in_features, out.out_features)
         with torch.no_grad():
             self.register_buffer("keys", _by_head(attention.k_proj.weight).clone())  # (heads, inner, C)
-            self.register_buffer("values", _by_head(attention.v_proj.weight).transpose(1, 2).clone())
-            self.register_buffer("value_bias", attention.v_proj.bias.reshape(HEADS, 1, -1).clone())
+            self.register_buffer("values", _by_head(value.weight).transpose(1, 2).clone())
+            self.project_out.weight.copy_(out.weight)
+            self.project_out.bias.copy_(out(value.bias if missing is None else value(missing)[0]))
 
     def queries(self, tokens: Tensor) -> Tensor:
         """(N, T, C) -> (N, heads, T, inner)."""
         return _heads(self.query(tokens))
 
     def out(self, attended: Tensor) -> Tensor:
-        """(N, heads, T, inner) -> (N, T, C)."""
+        """Averages of values without their bias, (N, heads, T, inner) -> (N, T, C)."""
         return self.project_out(attended.transpose(1, 2).flatten(2))
 
     def projected(self, tokens: Tensor) -> Tensor:
@@ -197,24 +187,34 @@ class _Reading(nn.Module):
 
     def projected_out(self, averages: Tensor) -> Tensor:
         """From averages of bare pixels, (N, heads x T, C) -> (N, T, C)."""
-        return self.out(averages.unflatten(1, (HEADS, -1)) @ self.values + self.value_bias)
+        return self.out(averages.unflatten(1, (HEADS, -1)) @ self.values)
 
 
 class _Writing(nn.Module):
-    """Pixels read tokens: the tokens' side of an attention."""
+    """Pixels read tokens: the tokens' side of an attention.
+
+    Args:
+        attention: whose weights it takes.
+        missing: (1, C), what the pixels that read are without, and get with what they read.
+    """
 
     queries: Tensor
     query_bias: Tensor
     outputs: Tensor
+    output_bias: Tensor
 
-    def __init__(self, attention: Attention) -> None:
+    def __init__(self, attention: Attention, missing: Tensor | None = None) -> None:
         super().__init__()
         self.key, self.value = attention.k_proj, attention.v_proj
         with torch.no_grad():
-            scale = _scale(attention)
-            self.register_buffer("queries", _by_head(attention.q_proj.weight) * scale)
-            self.register_buffer("query_bias", attention.q_proj.bias.reshape(HEADS, -1, 1) * scale)
+            scale, query = _scale(attention), attention.q_proj
+            self.register_buffer("queries", _by_head(query.weight) * scale)
+            bias = query.bias if missing is None else query(missing)[0]
+            self.register_buffer("query_bias", bias.reshape(HEADS, -1, 1) * scale)
             self.register_buffer("outputs", _by_head(attention.out_proj.weight.T).clone())
+            # Each head's shares of tokens add up to one, so that each head gives a pixel its part.
+            bias = attention.out_proj.bias if missing is None else attention.out_proj.bias + missing[0]
+            self.register_buffer("output_bias", bias / HEADS)
 
     def keys(self, tokens: Tensor) -> Tensor:
         """(N, T, C) -> (N, heads, T, inner)."""
@@ -229,9 +229,33 @@ class _Writing(nn.Module):
         return (self.keys(tokens) @ self.query_bias).flatten(1, 2)
 
     def out(self, scores: Tensor, tokens: Tensor) -> Tensor:
-        """Scores (N, heads, T, HW) and tokens (N, T, C) -> what pixels get but for the output's bias, (N, HW, C)."""
-        values = (_heads(self.value(tokens)) @ self.outputs).flatten(1, 2)
+        """Scores (N, heads, T, HW) and tokens (N, T, C) -> what pixels get, (N, HW, C)."""
+        values = (_heads(self.value(tokens)) @ self.outputs + self.output_bias).flatten(1, 2)
         return scores.softmax(dim=2).flatten(1, 2).transpose(1, 2) @ values
+
+
+class _TokenMlp(nn.Module):
+    """A layer's MLP, (N, T, C) -> (N, T, C).
+
+    The left side of a product OpenVINO takes as it lies in the file.  Weights on the right it first puts in an order of
+    its own, which takes longer than using them on seven tokens.
+    """
+
+    widen: Tensor
+    narrow: Tensor
+    widen_bias: Tensor
+    narrow_bias: Tensor
+
+    def __init__(self, mlp: nn.Module) -> None:
+        super().__init__()
+        for name, linear in (("widen", mlp.lin1), ("narrow", mlp.lin2)):
+            self.register_buffer(name, linear.weight.detach()[None].clone())
+        self.register_buffer("widen_bias", mlp.lin1.bias.detach()[:, None].clone())
+        self.register_buffer("narrow_bias", mlp.lin2.bias.detach().clone())
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        hidden = functional.relu(self.widen @ tokens.transpose(1, 2) + self.widen_bias)
+        return (self.narrow @ hidden).transpose(1, 2) + self.narrow_bias
 
 
 class _Enlarging(nn.Module):

@@ -13,7 +13,7 @@ openvino = pytest.importorskip("openvino")
 from models import convert  # noqa: E402
 from models.algorithms import ALGORITHMS, build  # noqa: E402
 from models.fast.network import OpenVinoNetwork, compile_beforehand  # noqa: E402
-from models.graph import halved, with_plain_gelu  # noqa: E402
+from models.graph import halved, with_plain_gelu, with_shared_constants  # noqa: E402
 from tests.models.cpp_program import Module  # noqa: E402
 
 functional = torch.nn.functional
@@ -47,6 +47,31 @@ def test_gelu_by_an_exponential():
     assert np.isfinite(found["tanh"]).all()
     assert (np.abs(found["tanh"] - exact) <= 1e-6 * np.maximum(np.abs(exact), 1)).all()
     np.testing.assert_allclose(found["erf"], functional.gelu(torch.from_numpy(x)).numpy(), atol=1e-6)
+
+
+# --------------------------------------------------------------------------- constants
+
+
+def test_equal_small_constants_are_one():
+    """What differs in kind, shape or value stays apart, and so does what is large."""
+    opset = openvino.opset13
+    x = opset.parameter([2, 2], np.float32, "x")
+    large = np.ones((10, 10), np.float32)
+    values = [np.float32(1), np.float32(1), np.float32([1]), np.float32([[1, 2], [3, 4]]), np.float32([[1, 2], [3, 5]])]
+    sums = [opset.add(x, opset.constant(value)) for value in values]
+    shapes = [opset.reshape(one, opset.constant(np.int64([4])), False) for one in sums]
+    bits = opset.convert(opset.constant(np.int32(np.float32(1).view(np.int32))), "f32")
+    outputs = [*shapes, opset.add(x, bits), opset.constant(large), opset.constant(large)]
+    model = openvino.Model([opset.result(one) for one in outputs], [x])
+    given = [np.float32([[1, 2], [3, 4]])]
+    want = list(openvino.Core().compile_model(model, "CPU", convert.F32)(given).values())
+    assert kinds(model).count("Constant") == 13
+    # One of the two ones, one of the five shapes.
+    assert kinds(with_shared_constants(model)).count("Constant") == 13 - 1 - 4
+    got = list(openvino.Core().compile_model(model, "CPU", convert.F32)(given).values())
+    assert len(got) == len(want)
+    for one, other in zip(got, want, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 # --------------------------------------------------------------------------- halves

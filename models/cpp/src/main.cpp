@@ -141,6 +141,10 @@ class Program {
     since_s_ = now;
   }
 
+  void give_back() noexcept {
+    if (loaded_) loaded_->networks.give_back();
+  }
+
  private:
   /// Cases of a kind follow one another; two algorithms would take the memory of two.
   void load(const fs::path& folder) {
@@ -193,7 +197,8 @@ int run(const Arguments& arguments, double import_s) {
       code = own_fault;
     }
   }
-  // Everything is written; the kernel gives the networks' memory back faster than their destructors do.
+  // Everything is written.  Of the rest the kernel gives the memory back faster than destructors do.
+  program.give_back();
   std::fflush(nullptr);
   std::_Exit(code);
 }

@@ -1,6 +1,7 @@
 #include "networks.hpp"
 
 #include <cstdlib>
+#include <exception>
 #include <new>
 
 #include "fault.hpp"
@@ -38,6 +39,17 @@ void Networks::connect(Pair& pair) {
 
 void Networks::await() {
   if (loading_.valid()) decoding_ = loading_.get();
+}
+
+void Networks::give_back() noexcept {
+  try {
+    await();
+    std::vector<std::future<void>> giving;
+    for (ov::InferRequest* request : {&encoding_.first, &encoding_.second, &decoding_.first, &decoding_.second})
+      giving.push_back(std::async(std::launch::async, [=] { request->get_compiled_model().release_memory(); }));
+    for (auto& each : giving) each.get();
+  } catch (const std::exception&) {  // what is left the kernel takes
+  }
 }
 
 Embedding Networks::encode(std::vector<float>& image) {

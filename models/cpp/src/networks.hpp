@@ -20,6 +20,10 @@ class Networks : public Network {
   Embedding encode(std::vector<float>& image) override;
   const float* decode(const Embedding& embedding, Prompt& prompt) override;
 
+  /// Before the process ends: gives back the memory that the networks compute in, on several threads, where the kernel
+  /// would do it on one.
+  void give_back() noexcept;
+
   std::size_t side() const { return side_; }
 
  private:
