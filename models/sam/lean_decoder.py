@@ -111,11 +111,12 @@ class LeanDecoder(nn.Module):
         with torch.no_grad():
             self.register_buffer("own", torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight]))
             absent = network.prompt_encoder.dense().reshape(1, WIDTH)
+            nothing = torch.zeros_like(absent)
         self.read_first = _Reading(first.cross_attn_token_to_image, absent)
         self.write_first = _Writing(first.cross_attn_image_to_token, absent)
-        self.read_second = _Reading(second.cross_attn_token_to_image)
-        self.write_second = _Writing(second.cross_attn_image_to_token)
-        self.read_last = _Reading(last)
+        self.read_second = _Reading(second.cross_attn_token_to_image, nothing)
+        self.write_second = _Writing(second.cross_attn_image_to_token, nothing)
+        self.read_last = _Reading(last, nothing)
         self.enlarge_twice = _Enlarging(decoder.output_upscaling)
 
     def forward(self, pixels: Tensor, positions: Tensor, attending: Tensor, values: Tensor, boxes: Tensor) -> Tensor:
@@ -155,13 +156,13 @@ class _Reading(nn.Module):
 
     Args:
         attention: whose weights it takes.
-        missing: (1, C), what the pixels that it reads are without.
+        missing: (1, C), what the pixels that it reads are without; zeros where they are whole.
     """
 
     keys: Tensor
     values: Tensor
 
-    def __init__(self, attention: Attention, missing: Tensor | None = None) -> None:
+    def __init__(self, attention: Attention, missing: Tensor) -> None:
         super().__init__()
         scale = _scale(attention)
         self.query = _scaled(attention.q_proj, scale)
@@ -171,7 +172,7 @@ class _Reading(nn.Module):
             self.register_buffer("keys", _by_head(attention.k_proj.weight).clone())  # (heads, inner, C)
             self.register_buffer("values", _by_head(value.weight).transpose(1, 2).clone())
             self.project_out.weight.copy_(out.weight)
-            self.project_out.bias.copy_(out(value.bias if missing is None else value(missing)[0]))
+            self.project_out.bias.copy_(out(value(missing)[0]))
 
     def queries(self, tokens: Tensor) -> Tensor:
         """(N, T, C) -> (N, heads, T, inner)."""
@@ -195,7 +196,7 @@ class _Writing(nn.Module):
 
     Args:
         attention: whose weights it takes.
-        missing: (1, C), what the pixels that read are without, and get with what they read.
+        missing: (1, C), what the pixels that read are without, and get with what they read; zeros where they are whole.
     """
 
     queries: Tensor
@@ -203,18 +204,16 @@ class _Writing(nn.Module):
     outputs: Tensor
     output_bias: Tensor
 
-    def __init__(self, attention: Attention, missing: Tensor | None = None) -> None:
+    def __init__(self, attention: Attention, missing: Tensor) -> None:
         super().__init__()
         self.key, self.value = attention.k_proj, attention.v_proj
         with torch.no_grad():
             scale, query = _scale(attention), attention.q_proj
             self.register_buffer("queries", _by_head(query.weight) * scale)
-            bias = query.bias if missing is None else query(missing)[0]
-            self.register_buffer("query_bias", bias.reshape(HEADS, -1, 1) * scale)
+            self.register_buffer("query_bias", query(missing).reshape(HEADS, -1, 1) * scale)
             self.register_buffer("outputs", _by_head(attention.out_proj.weight.T).clone())
             # Each head's shares of tokens add up to one, so that each head gives a pixel its part.
-            bias = attention.out_proj.bias if missing is None else attention.out_proj.bias + missing[0]
-            self.register_buffer("output_bias", bias / HEADS)
+            self.register_buffer("output_bias", (attention.out_proj.bias + missing[0]) / HEADS)
 
     def keys(self, tokens: Tensor) -> Tensor:
         """(N, T, C) -> (N, heads, T, inner)."""
