@@ -37,10 +37,9 @@ demo: setup
 reference: setup
 	@$(BIN)/python scripts/reference-submissions $(ARGS)
 
-# One thread a process: the tests themselves take all cores.
 test: setup setup-models lint
 	@if scripts/setup-browser; then export HARNESS_NEED_BROWSER=1; fi; \
-	OMP_NUM_THREADS=1 HARNESS_NEED_DOCKER=1 $(BIN)/python -m pytest --numprocesses $$(nproc) --dist loadgroup
+	HARNESS_NEED_DOCKER=1 $(BIN)/python -m pytest --numprocesses $$(nproc) --dist loadgroup
 
 lint: setup-python
 	$(BIN)/ruff format --check .

@@ -10,6 +10,10 @@ import pytest
 from harness.errors import EngineError
 from harness.run.daemon import connect
 
+# Tests side by side take all cores already; more threads in each wait for one another, and waiting takes cores too.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 @pytest.fixture(scope="session")
 def client() -> docker.APIClient:
